@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conn.h - from a list of Hosts to one pinned mutual-TLS connection that
+ * carries frames: names (resolve.c), addresses raced (race.c), TLS (tls.c),
+ * POST (atp/handshake.c).  The engine feeds it events and time; it yields one
+ * result.
+ */
+#ifndef APPTUNNEL_CONN_H
+#define APPTUNNEL_CONN_H
+
+#include <openssl/ssl.h>
+
+#include "client/atp/handshake.h"
+#include "client/atp/retry.h"
+#include "client/loop.h"
+#include "platform/sock.h"
+#include "profiles/profile.h"
+
+/* ---- identity and trust, loaded once, before the engine locks itself down */
+
+struct tls_setup {			/* descriptors of PEM files; -1: none */
+	int certificate, key, chain, ca;
+	int pins[PROFILE_MAX_PINS];	/* for PIN_FILE */
+};
+struct tls_ctx;
+/*
+ * tls_ctx_new() - SSL_CTX from the profile
+ * @why: one sentence on failure
+ * Return: NULL on failure; *cause is CAUSE_IDENTITY or CAUSE_PROFILE
+ */
+struct tls_ctx *tls_ctx_new(const struct profile *p, const struct tls_setup *files,
+			    enum cause *cause, char *why, size_t size);
+void tls_ctx_free(struct tls_ctx *c);
+
+/* ---- one connection, dialling and then live */
+
+struct conn;
+enum conn_stage { CONN_RESOLVING, CONN_CONNECTING, CONN_SECURING, CONN_NEGOTIATING,
+		  CONN_LIVE, CONN_FAILED };
+
+struct conn_env {			/* borrowed for the life of the connection */
+	struct loop *loop;
+	struct sock_stock *socks;
+	struct tls_ctx *tls;
+	struct resolver *resolver;
+	const struct profile *profile;
+};
+
+/* conn_dial() - start with Host number @host.  NULL: no memory */
+struct conn *conn_dial(const struct conn_env *env, uint32_t host, uint64_t now);
+/* conn_event() - a descriptor of kind EV_DIAL (owner: the conn) or EV_RESOLVE is ready, or
+ * new sockets came in */
+void conn_event(struct conn *c, struct loop_src *src, uint32_t events, uint64_t now);
+uint64_t conn_deadline(const struct conn *c);
+void conn_timer(struct conn *c, uint64_t now);
+enum conn_stage conn_stage(const struct conn *c);
+/* After CONN_FAILED */
+enum cause conn_cause(const struct conn *c, uint32_t *retry_after_s);
+const char *conn_why(const struct conn *c);	/* detail, printable, never NULL */
+/* After CONN_LIVE (also partly earlier) */
+const struct atp_answer *conn_answer(const struct conn *c);
+void conn_peer(const struct conn *c, struct ipaddr *addr, uint16_t *port,
+	       uint8_t cert_sha256[32], bool *pinned);
+const char *conn_tls_version(const struct conn *c);
+const char *conn_cipher(const struct conn *c);
+void conn_local(const struct conn *c, struct ipaddr *addr);
+
+/*
+ * Live I/O.  conn_read(): bytes > 0, 0: end of file, -EAGAIN, or -EIO with
+ * conn_cause().  conn_write(): bytes taken (> 0), -EAGAIN (wait for EPOLLOUT),
+ * -EIO.  After a write error what has come is still read.
+ */
+ssize_t conn_read(struct conn *c, uint8_t *buf, size_t size);
+ssize_t conn_write(struct conn *c, const uint8_t *buf, size_t len);
+/* conn_src() - register with the loop as EV_SENTRY once live */
+struct loop_src *conn_src(struct conn *c);
+uint64_t conn_rtt_us(const struct conn *c);	/* TCP_INFO; 0 unknown */
+/* conn_close() - @clean: close_notify; else cut.  Frees; NULL is fine */
+void conn_close(struct conn *c, bool clean);
+
+/* ---- names (c-ares over marked sockets), resolve.c */
+struct resolver;
+/* @hosts, @resolv: text of the snapshots (may be NULL) */
+struct resolver *resolver_new(struct loop *loop, struct sock_stock *socks,
+			      const char *hosts, const char *resolv);
+void resolver_update(struct resolver *r, const char *hosts, const char *resolv);
+void resolver_free(struct resolver *r);
+
+#endif

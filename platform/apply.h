@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * apply.h - the plan meets the kernel: journal, apply, read back, undo.
+ * Used by the daemon only; the privileged calls sit in struct sys_ops, so
+ * that tests put a recording fake in their place.
+ */
+#ifndef APPTUNNEL_APPLY_H
+#define APPTUNNEL_APPLY_H
+
+#include "profiles/plan.h"
+
+struct apply;
+
+/*
+ * Privileged operations, one row of the table for each thing that the product
+ * asks of the kernel.  All return 0 or a negative errno.  sys_linux (libnl,
+ * libnftables, /proc/sys, TUN ioctls) is the real one.
+ */
+struct sys_ops {
+	int (*rule)(void *ctx, bool add, const struct plan_item *i, const struct plan_names *n);
+	int (*route)(void *ctx, bool add, const struct plan_item *i, const struct plan_names *n);
+	int (*addr)(void *ctx, bool add, const struct plan_item *i, const struct plan_names *n);
+	int (*link)(void *ctx, const struct plan_item *i, const struct plan_names *n);
+	int (*tun)(void *ctx, const struct plan_names *n, int *fd, bool *vnet_hdr);
+	int (*nft)(void *ctx, const char *text);
+	int (*sysctl_get)(void *ctx, const char *path, uint32_t *value);
+	int (*sysctl_set)(void *ctx, const char *path, uint32_t value);
+	/* is anything foreign standing under our numbers and names? -EEXIST; *what says which */
+	int (*conflict)(void *ctx, const struct plan_names *n, char *what, size_t size);
+	/* does the kernel hold what the item says?  0, -ENOENT */
+	int (*present)(void *ctx, const struct plan_item *i, const struct plan_names *n);
+};
+
+extern const struct sys_ops sys_linux;
+
+/*
+ * apply_new() - prepare to change the machine
+ * @ops, @ctx: who does it; @state_dir: where the journal stands
+ * @stem: profile name, part of the journal's file name
+ * @say: called with each "[#] ..." line before it is done (never NULL)
+ */
+struct apply *apply_new(const struct sys_ops *ops, void *ctx,
+			const char *state_dir, const char *stem,
+			void (*say)(void *arg, const char *line), void *say_arg);
+void apply_free(struct apply *a);	/* forgets; undoes nothing */
+
+/*
+ * apply_lock() - check for conflicts, then apply the LOCK stage of @plan,
+ * inbound connections that are already open included
+ * @why: on failure one sentence for people, @size bytes
+ * Return: 0; -EEXIST: conflict, nothing was changed (exit 16); any other
+ *	negative errno: what had been done was undone (exit 15)
+ */
+int apply_lock(struct apply *a, const struct plan *plan, char *why, size_t size);
+
+/*
+ * apply_tunnel() - apply the TUNNEL stage (the plan now holds the offer) and
+ * read the whole plan back.  Called again after a reconnection it changes only
+ * what differs (resolvers, search domains).
+ * @tun: receives the TUN descriptor the first time (owned by the caller), else -1
+ * Return: 0, or a negative errno: the TUNNEL stage was undone, the lock stays
+ */
+int apply_tunnel(struct apply *a, const struct plan *plan, int *tun,
+		 bool *vnet_hdr, char *why, size_t size);
+
+/* apply_undo() - everything back, last first.  0, or -EIO: @why names what stayed (exit 5) */
+int apply_undo(struct apply *a, char *why, size_t size);
+
+/*
+ * apply_restart() - the engine died: the TUN is gone, the lock stays.  Forget
+ * the TUNNEL stage but for DNS, so that apply_tunnel() does it anew.
+ */
+int apply_restart(struct apply *a);
+
+/*
+ * apply_cleanup() - undo every journal found in @state_dir; idempotent
+ * Return: number of journals undone, or a negative errno
+ */
+int apply_cleanup(const struct sys_ops *ops, void *ctx, const char *state_dir,
+		  void (*say)(void *arg, const char *line), void *say_arg);
+
+/* apply_resolv_snapshot() - the network's own resolv.conf (our backup when it
+ * points at us).  Return: a read-only descriptor, or a negative errno */
+int apply_resolv_snapshot(struct apply *a, const char *resolv_conf);
+
+#endif

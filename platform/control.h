@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control.h - the control socket between `apptunnel` and the daemon.
+ *
+ * SOCK_STREAM at RUN_DIR/control.sock.  The caller sends one fixed-size
+ * request; what comes back is lines of text until the connection closes:
+ *
+ *	out TEXT	goes to stdout
+ *	err TEXT	goes to stderr (progress, [#] lines, errors)
+ *	exit N		the exit code; the last line
+ *
+ * The daemon judges the request and the caller's uid (SO_PEERCRED), answers
+ * what concerns processes and the system (connect, disconnect, cleanup), and
+ * hands the descriptor with the request to the engine for the rest.
+ */
+#ifndef APPTUNNEL_CONTROL_H
+#define APPTUNNEL_CONTROL_H
+
+#include <stdint.h>
+
+#include "profiles/addr.h"
+#include "profiles/profile.h"
+
+#define CONTROL_MAGIC		0x41544332u
+#define CONTROL_DEADLINE_MS	5000	/* for the request to arrive, and for each write */
+#define CONTROL_LINE_MAX	8192	/* bytes of one answer line, LF included */
+
+enum control_verb {
+	CONTROL_CONNECT = 1,	/* daemon */
+	CONTROL_DISCONNECT,	/* daemon */
+	CONTROL_STATUS,		/* engine; daemon when none runs */
+	CONTROL_EXPLAIN,	/* engine */
+	CONTROL_LOG,		/* engine */
+	CONTROL_LIST,		/* daemon: names of running profiles, one `out` line each: "NAME STATE" */
+};
+
+#define CONTROL_F_JSON		0x01u
+#define CONTROL_F_KEEP_TRYING	0x02u	/* connect */
+#define CONTROL_F_FOLLOW	0x04u	/* log */
+#define CONTROL_F_SET_LEVEL	0x08u	/* log: level is to be set */
+
+struct control_request {
+	uint32_t magic;
+	uint8_t verb;
+	uint8_t level;		/* log: enum profile_log_level */
+	uint8_t proto;		/* explain: 6, 17, 1 */
+	uint8_t pad;
+	uint32_t flags;
+	uint32_t timeout_ms;	/* connect; 0: 30 s */
+	uint16_t port;		/* explain */
+	struct ipaddr addr;	/* explain */
+	char profile[33];	/* empty: the only one there is */
+};
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * helper_msg.h - what the engine and the daemon say to each other, over one
+ * SOCK_SEQPACKET pair that the engine inherits as descriptor 3.
+ *
+ * Every message is one struct helper_msg of fixed size; descriptors travel
+ * beside it (SCM_RIGHTS).  Each side checks magic, size, type, direction and
+ * every field before use; a bad message from the engine ends the engine.
+ */
+#ifndef APPTUNNEL_HELPER_MSG_H
+#define APPTUNNEL_HELPER_MSG_H
+
+#include <stdint.h>
+
+#include "platform/control.h"
+#include "profiles/plan.h"
+
+#define HELPER_MAGIC		0x41544832u
+#define HELPER_FD		3	/* the engine's end */
+#define HELPER_MAX_FDS		32	/* descriptors in one message */
+
+enum helper_type {
+	/* daemon -> engine, in this order at the start */
+	HELPER_FILE = 1,	/* one descriptor; u.file says which */
+	HELPER_START,		/* all files were sent: load, lock down, dial */
+	/* daemon -> engine, later */
+	HELPER_SOCKETS,		/* answer: u.sockets.count descriptors */
+	HELPER_APPLIED,		/* answer to OFFER: u.applied; with the TUN once */
+	HELPER_CONTROL,		/* one control connection and its request */
+	HELPER_NETWORK,		/* the network changed; resolvers follow as HELPER_FILE */
+	HELPER_DIAL,		/* an explicit connect: dial now, also in refused */
+	HELPER_STOP,		/* say bye to Sentry and exit within 2 s */
+	/* engine -> daemon */
+	HELPER_WANT_SOCKETS = 32,	/* u.sockets */
+	HELPER_OFFER,		/* u.offer: apply the tunnel stage of the plan */
+	HELPER_STATE,		/* u.state: the session changed its state */
+};
+
+enum helper_file {
+	HELPER_FILE_PROFILE = 1,	/* sealed struct profile */
+	HELPER_FILE_CERTIFICATE,
+	HELPER_FILE_KEY,
+	HELPER_FILE_CHAIN,
+	HELPER_FILE_CA,			/* CaFile, or the system's bundle */
+	HELPER_FILE_PIN,		/* u.file.index: which pin */
+	HELPER_FILE_HOSTS,		/* snapshot of /etc/hosts */
+	HELPER_FILE_RESOLV,		/* snapshot of the network's resolv.conf */
+};
+
+/* All sockets carry the bypass mark, are non-blocking and close-on-exec. */
+enum helper_socket { HELPER_SOCK_TCP, HELPER_SOCK_UDP };
+
+enum session_state {
+	SESSION_DOWN, SESSION_RESOLVING, SESSION_CONNECTING, SESSION_SECURING,
+	SESSION_NEGOTIATING, SESSION_CONFIGURING, SESSION_UP, SESSION_PROBING,
+	SESSION_RECONNECTING, SESSION_REFUSED, SESSION_FAILED, SESSION_STATES
+};
+
+struct helper_msg {
+	uint32_t magic;
+	uint16_t type;
+	uint16_t n_fds;			/* descriptors beside this message */
+	union {
+		struct { uint8_t file; uint8_t index; } file;
+		struct { uint8_t kind; uint8_t family; uint16_t count; } sockets;
+		struct plan_offer offer;
+		struct {
+			int32_t error;		/* 0, or a negative errno: nothing was left applied */
+			uint8_t with_tun;	/* the first success: descriptor 0 is the TUN */
+			uint8_t has_usable_gso;	/* TUN was opened with IFF_VNET_HDR */
+		} applied;
+		struct control_request control;
+		struct {
+			uint8_t state;		/* enum session_state */
+			uint8_t exit;		/* exit code this cause stands for; 0: none */
+			uint8_t attempts_over;	/* every Host was tried once in vain */
+			char text[256];		/* printable, NUL-terminated; why */
+		} state;
+	} u;
+};
+
+/*
+ * helper_send() - send one message with @n_fds descriptors (not closed here)
+ * Return: 0, or a negative errno (-EAGAIN: the socket is full)
+ */
+int helper_send(int sock, struct helper_msg *msg, const int *fds, unsigned int n_fds);
+
+/*
+ * helper_recv() - receive one message
+ * @fds: room for HELPER_MAX_FDS; the caller owns what arrived
+ * Return: 1 and *msg, 0 at end of file, -EAGAIN, -EBADMSG (descriptors closed)
+ */
+int helper_recv(int sock, struct helper_msg *msg, int *fds);
+
+/* helper_msg_check() - pure: is this message sound for @to_daemon?  0 or -EBADMSG */
+int helper_msg_check(const struct helper_msg *msg, bool to_daemon);
+
+#endif
