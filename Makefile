@@ -133,7 +133,7 @@ define link
 endef
 
 $(OUT)/apptunneld: $(call obj,$(DAEMON_SRC)) $(LINK_A) $(PROFILES_A)
-	$(link) $(DAEMON_LIBS) -liniparser
+	$(link) $(DAEMON_LIBS)
 $(OUT)/apptunnel-engine: $(call obj,$(ENGINE_SRC)) $(POLICY_A) $(ATP_A) $(NETSTACK_A) $(LINK_A) $(PROFILES_A)
 	$(link) $(ENGINE_LIBS)
 $(OUT)/apptunnel-parser: $(call obj,profiles/parser_main.c) $(PROFILES_A)
@@ -162,7 +162,7 @@ $(OUT)/unit/netstack/%: $(OUT)/obj/tests/unit/netstack/%.o $(NETSTACK_A) $(PROFI
 	$(link) $(CHECK_LIBS)
 $(OUT)/unit/platform/%: $(OUT)/obj/tests/unit/platform/%.o $(filter-out %/daemon.o,$(call obj,$(DAEMON_SRC))) $(LINK_A) $(PROFILES_A)
 	@mkdir -p $(@D)
-	$(link) $(DAEMON_LIBS) -liniparser $(CHECK_LIBS)
+	$(link) $(DAEMON_LIBS) $(CHECK_LIBS)
 $(OUT)/unit/client/%: $(OUT)/obj/tests/unit/client/%.o $(filter-out %/engine.o,$(call obj,$(ENGINE_SRC))) $(POLICY_A) $(ATP_A) $(NETSTACK_A) $(LINK_A) $(PROFILES_A)
 	@mkdir -p $(@D)
 	$(link) $(ENGINE_LIBS) $(CHECK_LIBS)
