@@ -7,8 +7,10 @@
 #ifndef APPTUNNEL_LIMITS_H
 #define APPTUNNEL_LIMITS_H
 
-#define USEC_PER_MSEC		1000ull
-#define USEC_PER_SEC		1000000ull
+#include <stdint.h>
+
+#define USEC_PER_MSEC		UINT64_C(1000)
+#define USEC_PER_SEC		UINT64_C(1000000)
 
 /* Dialling (section 1, 2) */
 #define LIMIT_CONNECT_US	(10 * USEC_PER_SEC)	/* an address */
@@ -55,6 +57,17 @@
 #define LIMIT_ACK_BYTES		(64u << 10)
 #define LIMIT_ACK_US		(100 * USEC_PER_MSEC)
 #define LIMIT_BURST		(1u << 20)	/* bytes read before anything else is served */
+
+/* The connection's socket (sections 4, 5) */
+#define LIMIT_LOWAT_MIN		(16u << 10)	/* bytes the kernel holds unsent */
+#define LIMIT_LOWAT_MAX		(256u << 10)
+#define LIMIT_KEEPALIVE_S	60		/* then every LIMIT_KEEPALIVE_NEXT_S */
+#define LIMIT_KEEPALIVE_NEXT_S	15
+#define LIMIT_KEY_BYTES		(64ull << 30)	/* sent under one key */
+#define LIMIT_RECORD		16384		/* plaintext bytes of a TLS record */
+#define LIMIT_TLS_READ		(256u << 10)	/* bytes taken by one recv() */
+#define LIMIT_PEM		(1u << 20)	/* bytes of an identity or pin file */
+#define LIMIT_CA		(8u << 20)	/* bytes of a CA bundle */
 
 /* Associations */
 #define LIMIT_ASSOC_IDLE_US	(300 * USEC_PER_SEC)

@@ -62,6 +62,10 @@ struct helper_msg {
 	uint16_t n_fds;			/* descriptors beside this message */
 	union {
 		struct { uint8_t file; uint8_t index; } file;
+		struct {
+			struct ipaddr service4, service6; /* the DNS forwarder's addresses */
+			char tun[16];
+		} start;
 		struct { uint8_t kind; uint8_t family; uint16_t count; } sockets;
 		struct plan_offer offer;
 		struct {

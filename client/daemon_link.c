@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * daemon_link.c - the engine's end of platform/helper_msg.h.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/engine.h"
+#include "client/log.h"
+
+#define SNAPSHOT_MAX	(1u << 20)	/* bytes of /etc/hosts or resolv.conf that are read */
+
+/* A snapshot's text, NUL-terminated; NULL when it cannot be read. */
+static char *snapshot_read(int fd)
+{
+	char *text = malloc(SNAPSHOT_MAX + 1), *shrunk;
+	size_t len = 0;
+	ssize_t n;
+
+	if (!text)
+		return NULL;
+	while (len < SNAPSHOT_MAX) {
+		n = pread(fd, text + len, SNAPSHOT_MAX - len, (off_t)len);
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+	}
+	text[len] = '\0';
+	shrunk = realloc(text, len + 1);
+	return shrunk ? shrunk : text;
+}
+
+static int profile_map(struct engine *e, int fd)
+{
+	struct stat st;
+	void *p;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size != (off_t)sizeof(struct profile))
+		return -EBADMSG;
+	p = mmap(NULL, sizeof(struct profile), PROT_READ, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	if (profile_check_record(p, (size_t)st.st_size) < 0) {
+		munmap(p, sizeof(struct profile));
+		return -EBADMSG;
+	}
+	e->profile = p;
+	return 0;
+}
+
+static void snapshot_replace(char **slot, int fd)
+{
+	char *text = snapshot_read(fd);
+
+	if (text) {
+		free(*slot);
+		*slot = text;
+	}
+}
+
+/* Takes over @fd. */
+static int file_take(struct engine *e, const struct helper_msg *m, int fd)
+{
+	int err = 0;
+
+	switch ((enum helper_file)m->u.file.file) {
+	case HELPER_FILE_PROFILE:
+		err = profile_map(e, fd);
+		break;
+	case HELPER_FILE_CERTIFICATE:
+		e->files.certificate = fd;
+		return 0;
+	case HELPER_FILE_KEY:
+		e->files.key = fd;
+		return 0;
+	case HELPER_FILE_CHAIN:
+		e->files.chain = fd;
+		return 0;
+	case HELPER_FILE_CA:
+		e->files.ca = fd;
+		return 0;
+	case HELPER_FILE_PIN:
+		e->files.pins[m->u.file.index] = fd;	/* index: helper_msg_check() */
+		return 0;
+	case HELPER_FILE_HOSTS:
+		snapshot_replace(&e->hosts, fd);
+		break;
+	case HELPER_FILE_RESOLV:
+		snapshot_replace(&e->resolv, fd);
+		break;
+	}
+	close(fd);
+	return err;
+}
+
+int daemon_link_receive_files(struct engine *e)
+{
+	struct pollfd p = { .fd = HELPER_FD, .events = POLLIN };
+	int fds[HELPER_MAX_FDS], err, i;
+	struct helper_msg m;
+
+	e->files.certificate = e->files.key = e->files.chain = e->files.ca = -1;
+	for (i = 0; i < PROFILE_MAX_PINS; i++)
+		e->files.pins[i] = -1;
+	for (;;) {
+		err = helper_recv(HELPER_FD, &m, fds);
+		if (err == -EAGAIN) {
+			if (poll(&p, 1, 10000) == 0)
+				return -ETIMEDOUT;
+			continue;
+		}
+		if (err <= 0)
+			return err ? err : -EPIPE;
+		if (m.type == HELPER_START)
+			break;
+		if (m.type != HELPER_FILE)
+			return -EBADMSG;
+		err = file_take(e, &m, fds[0]);
+		if (err)
+			return err;
+	}
+	if (!e->profile)
+		return -EBADMSG;
+	plan_names_default(&e->names, 0);
+	if (m.u.start.service4.family)
+		e->names.service4 = m.u.start.service4;
+	if (m.u.start.service6.family)
+		e->names.service6 = m.u.start.service6;
+	if (m.u.start.tun[0])
+		snprintf(e->names.tun, sizeof(e->names.tun), "%s", m.u.start.tun);
+	return 0;
+}
+
+/* The offer is applied; the first time the TUN comes with the answer. */
+static void applied(struct engine *e, const struct helper_msg *m, const int *fds, uint64_t now)
+{
+	struct tunnel_env env = {
+		.loop = e->loop, .socks = &e->socks, .profile = e->profile,
+		.service4 = e->names.service4, .service6 = e->names.service6,
+	};
+	int error = m->u.applied.error;
+
+	if (!error && m->n_fds == 1 && !e->tunnel) {
+		e->tun_fd = fds[0];
+		e->vnet_hdr = m->u.applied.has_usable_gso;
+		e->tunnel = tunnel_new(&env, e->tun_fd, e->vnet_hdr, &e->offer, now);
+		e->tun = (struct loop_src){ .kind = EV_TUN, .fd = e->tun_fd };
+		error = e->tunnel ? loop_add(e->loop, &e->tun, EPOLLIN) : -ENOMEM;
+	} else if (m->n_fds) {
+		close(fds[0]);
+	}
+	link_applied(e, error, now);
+}
+
+void daemon_link_ready(struct engine *e, uint64_t now)
+{
+	int fds[HELPER_MAX_FDS], got;
+	struct helper_msg m;
+
+	while ((got = helper_recv(HELPER_FD, &m, fds)) > 0) {
+		switch ((enum helper_type)m.type) {
+		case HELPER_FILE:	/* new snapshots after a change of the network */
+			if (m.u.file.file == HELPER_FILE_HOSTS ||
+			    m.u.file.file == HELPER_FILE_RESOLV) {
+				file_take(e, &m, fds[0]);
+				resolver_update(e->resolver, e->hosts, e->resolv);
+			} else {
+				close(fds[0]);
+			}
+			break;
+		case HELPER_SOCKETS:
+			sock_put(&e->socks, &m, fds);
+			link_dial_event(e, NULL, 0, now);
+			break;
+		case HELPER_APPLIED:
+			applied(e, &m, fds, now);
+			break;
+		case HELPER_CONTROL:
+			control_accept(e, fds[0], &m.u.control, now);
+			break;
+		case HELPER_NETWORK:
+			if (e->attached)
+				probe_network_changed(&e->probe, now);
+			retry_kick(&e->retry, now);
+			break;
+		case HELPER_DIAL:
+			retry_kick(&e->retry, now);
+			break;
+		case HELPER_STOP:
+			e->stopping = true;
+			break;
+		case HELPER_START:
+		case HELPER_WANT_SOCKETS:
+		case HELPER_OFFER:
+		case HELPER_STATE:
+			break;	/* not of this direction: helper_msg_check() refused them */
+		}
+	}
+	if (got != -EAGAIN) {
+		/* without the daemon there is nobody to undo, to dial or to restart us */
+		LOG(LOG_LVL_ERROR, "engine.orphan", "the daemon is gone: ending");
+		e->stopping = true;
+	}
+}
+
+void daemon_link_offer(struct engine *e)
+{
+	struct helper_msg m = { .type = HELPER_OFFER };
+
+	m.u.offer = e->offer;
+	if (helper_send(HELPER_FD, &m, NULL, 0) < 0)
+		LOG(LOG_LVL_ERROR, "daemon.offer", "the daemon takes no message");
+}
+
+void daemon_link_state(struct engine *e)
+{
+	const struct session *s = &e->session;
+	struct helper_msg m = { .type = HELPER_STATE };
+	const struct cause_info *info = cause_info(s->cause);
+	char text[sizeof(m.u.state.text)];
+
+	m.u.state.state = (uint8_t)s->state;
+	m.u.state.attempts_over = e->attempts_over;
+	if (s->cause != CAUSE_NONE && s->state != SESSION_UP) {
+		m.u.state.exit = (uint8_t)info->exit;
+		snprintf(text, sizeof(text), "%.120s%s%.120s%s", info->text, s->why[0] ? " (" : "",
+			 s->why, s->why[0] ? ")" : "");
+		log_printable(text, sizeof(text), m.u.state.text, sizeof(m.u.state.text));
+	}
+	e->state_unsaid = helper_send(HELPER_FD, &m, NULL, 0) < 0;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engine.h - what the files of the engine share.  Private to
+ * engine.c (phases, loop), link.c (the connection), daemon_link.c (the
+ * daemon), control.c and status.c (the command line).
+ */
+#ifndef APPTUNNEL_ENGINE_H
+#define APPTUNNEL_ENGINE_H
+
+#include "client/atp/mux.h"
+#include "client/atp/probe.h"
+#include "client/atp/retry.h"
+#include "client/conn.h"
+#include "client/loop.h"
+#include "client/session.h"
+#include "client/tunnel.h"
+#include "platform/helper_msg.h"
+#include "platform/sock.h"
+#include "profiles/plan.h"
+#include "profiles/profile.h"
+
+#define ENGINE_RX_BUF	(LIMIT_FRAME_HEADER + LIMIT_PAYLOAD + 16384)	/* a frame and a record */
+#define ENGINE_RX_BUFS	2048		/* 160 MiB when every one is pinned by a slow app */
+#define ENGINE_CONTROLS	32		/* command line connections at once */
+
+struct control;
+
+struct engine {
+	/* given by the daemon */
+	const struct profile *profile;	/* mapped, read-only */
+	struct tls_setup files;
+	char *hosts, *resolv;		/* snapshots, NUL-terminated; may be NULL */
+	struct plan_names names;
+
+	struct loop *loop;
+	struct loop_src helper, signals, tun;
+	struct sock_stock socks;
+	struct tls_ctx *tls;
+	struct resolver *resolver;
+	struct conn_env env;
+	bool stopping;			/* leave at the next turn of the loop */
+
+	/* the session and the connection under it (link.c) */
+	struct session session;
+	struct retry retry;
+	struct probe probe;
+	struct conn *conn;		/* being dialled, or live */
+	struct mux *mux;		/* from the 101 on */
+	struct bufpool *rx_pool;
+	struct buf *rx;			/* received bytes [rx_start, rx_end) */
+	size_t rx_start, rx_end;
+	bool rx_starved;		/* no buffer was free: read again later */
+	bool out_blocked;		/* the socket took no more */
+	uint64_t answer_by;		/* 101, CONFIG, first PROBE_REPLY must be there */
+	uint64_t up_probe;		/* opaque of the PROBE that decides on "up"; 0: none */
+	uint64_t live_since;		/* of the connection, us */
+	uint64_t kept_probes;		/* probes sent since the start, all sessions */
+	uint64_t probe_rounds;
+	struct atp_config config;	/* Sentry's last */
+	struct plan_offer offer;	/* what of it is in use */
+	bool have_config, offer_pending, attached;
+	uint64_t bytes_in, bytes_out;	/* of all connections */
+
+	struct tunnel *tunnel;		/* lives as long as the TUN */
+	int tun_fd;
+	bool vnet_hdr;
+
+	/* the daemon's copy of the state is behind: say it again (daemon_link.c) */
+	bool state_unsaid, attempts_over;
+	uint64_t since_wall;		/* when the state was entered, Unix seconds */
+
+	struct control *controls;
+	uint32_t n_controls;
+};
+
+/* ---- link.c: dial, read, write, lose -------------------------------------- */
+
+void link_dial(struct engine *e, uint64_t now);
+void link_dial_event(struct engine *e, struct loop_src *src, uint32_t events, uint64_t now);
+void link_read(struct engine *e, uint64_t now);
+void link_write(struct engine *e, uint64_t now);
+/* link_applied() - the daemon applied the offer: @error as in HELPER_APPLIED */
+void link_applied(struct engine *e, int error, uint64_t now);
+/* link_timer() - probes, deadlines, redial.  Return: the next deadline, us */
+uint64_t link_timer(struct engine *e, uint64_t now);
+void link_stop(struct engine *e, uint64_t now);		/* bye, close */
+/* link_lost() - the connection or the attempt ended */
+void link_lost(struct engine *e, enum cause cause, uint32_t retry_after_s,
+	       const char *why, uint64_t now);
+
+/* ---- daemon_link.c: messages of and to the daemon --------------------------- */
+
+/* Blocking, before the loop: all HELPER_FILE up to HELPER_START.  0 or negative errno */
+int daemon_link_receive_files(struct engine *e);
+void daemon_link_ready(struct engine *e, uint64_t now);
+void daemon_link_offer(struct engine *e);		/* e->offer */
+void daemon_link_state(struct engine *e);		/* e->session */
+
+/* ---- control.c, status.c ------------------------------------------------------ */
+
+void control_accept(struct engine *e, int fd, const struct control_request *req, uint64_t now);
+void control_event(struct engine *e, struct loop_src *src, uint32_t events, uint64_t now);
+uint64_t control_timer(struct engine *e, uint64_t now);
+void control_free_all(struct engine *e);
+/* status_text(), status_json() - allocated text with line ends; NULL: no memory */
+char *status_text(const struct engine *e, uint64_t now);
+char *status_json(const struct engine *e, uint64_t now);
+
+/* ---- lockdown.c ------------------------------------------------------------- */
+
+/* No new descriptor of any kind, no exec from here on.  0 or a negative errno */
+int lockdown_apply(void);
+
+#endif
