@@ -18,6 +18,8 @@
 #define LIMIT_ANSWER_US		(10 * USEC_PER_SEC)	/* 101 and CONFIG together */
 #define LIMIT_RESOLVE_US	(10 * USEC_PER_SEC)
 #define LIMIT_RACE_US		(250 * USEC_PER_MSEC)	/* RFC 8305 connection attempt delay */
+#define LIMIT_RESOLVE_DELAY_US	(50 * USEC_PER_MSEC)	/* RFC 8305: A waits for AAAA */
+#define LIMIT_STARVED_US	(10 * USEC_PER_MSEC)	/* no socket in the stock: ask again */
 #define LIMIT_HTTP_HEAD		16384	/* bytes */
 #define LIMIT_HTTP_BODY		16384	/* bytes */
 #define LIMIT_HTTP_LINES	64
