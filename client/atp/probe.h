@@ -26,7 +26,9 @@ void probe_inbound(struct probe *p, uint64_t now);	/* any byte came in */
 void probe_network_changed(struct probe *p, uint64_t now); /* probe at once, 1 s interval */
 /*
  * probe_step() - judge, after input has been drained
- * @wants_to_send: outbound traffic waits or is unacknowledged
+ * @wants_to_send: outbound traffic waits or is unacknowledged; judged before
+ *	the mux is asked for output, so that a lone datagram counts too
+ * Once a round has begun it goes on until an inbound byte or PROBE_DEAD.
  */
 enum probe_action probe_step(struct probe *p, bool wants_to_send, uint64_t now);
 /* probe_deadline() - when probe_step() can next act, UINT64_MAX: not by itself */

@@ -46,6 +46,7 @@ struct retry {
 	uint64_t up_since;	/* 0: not up */
 	uint32_t round;		/* rounds over all Hosts in vain */
 	uint32_t host, n_hosts;	/* next Host to dial */
+	uint32_t round_start;	/* Host with which this outage began */
 	bool at_once_used;	/* the immediate retry of this outage was spent */
 	uint32_t odd_answers, protocol_errors;	/* in a row */
 	enum retry_class class;
@@ -60,6 +61,10 @@ void retry_up(struct retry *r, uint64_t now);	/* the session came up */
  */
 enum retry_class retry_failed(struct retry *r, enum cause c, uint32_t retry_after_s,
 			      uint32_t random, uint64_t now);
-void retry_kick(struct retry *r, uint64_t now);	/* explicit connect, network or profile change */
+/*
+ * retry_kick() - explicit connect, network or profile change: dial now (not
+ * before Retry-After, if the last answer named one)
+ */
+void retry_kick(struct retry *r, uint64_t now);
 
 #endif
