@@ -24,6 +24,8 @@
 #define CONTROL_MAGIC		0x41544332u
 #define CONTROL_DEADLINE_MS	5000	/* for the request to arrive, and for each write */
 #define CONTROL_LINE_MAX	8192	/* bytes of one answer line, LF included */
+#define CONTROL_CONNECT_MS	30000	/* connect waits so long unless told otherwise */
+#define CONTROL_CONNECT_MAX_MS	86400000	/* and never longer than a day */
 
 enum control_verb {
 	CONTROL_CONNECT = 1,	/* daemon */
@@ -51,5 +53,13 @@ struct control_request {
 	struct ipaddr addr;	/* explain */
 	char profile[33];	/* empty: the only one there is */
 };
+
+/*
+ * control_request_check() - pure: is this request sound in every field?
+ * Enums in range, flags that the verb knows, padding and what follows the
+ * name zero, the name of profile-file letters only (or empty).
+ * Return: 0, or -EBADMSG
+ */
+int control_request_check(const struct control_request *r);
 
 #endif

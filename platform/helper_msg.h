@@ -84,15 +84,19 @@ struct helper_msg {
 };
 
 /*
- * helper_send() - send one message with @n_fds descriptors (not closed here)
+ * helper_send() - send one message with @n_fds descriptors (not closed here);
+ * magic and n_fds are filled in.  Never blocks, raises no SIGPIPE.
  * Return: 0, or a negative errno (-EAGAIN: the socket is full)
  */
 int helper_send(int sock, struct helper_msg *msg, const int *fds, unsigned int n_fds);
 
 /*
- * helper_recv() - receive one message
- * @fds: room for HELPER_MAX_FDS; the caller owns what arrived
- * Return: 1 and *msg, 0 at end of file, -EAGAIN, -EBADMSG (descriptors closed)
+ * helper_recv() - receive one message; never blocks
+ * @fds: room for HELPER_MAX_FDS; the caller owns what arrived (msg->n_fds)
+ * The message is sound for the direction that its type belongs to; a receiver
+ * for whom that direction may be the wrong one asks helper_msg_check().
+ * Return: 1 and *msg, 0 at end of file, -EAGAIN, -EBADMSG (descriptors closed),
+ *	or another negative errno
  */
 int helper_recv(int sock, struct helper_msg *msg, int *fds);
 
