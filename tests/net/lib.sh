@@ -159,6 +159,18 @@ net_up() {
 	dev cp -a /etc/. "$WORK/etc/"
 	dev sh -c "rm -f '$WORK/etc/resolv.conf'; printf 'nameserver 203.0.113.53\n' >'$WORK/etc/resolv.conf'"
 	dev mount --bind "$WORK/etc" /etc
+	# sshd wants a user and a folder of its own
+	mkdir -p "$WORK/dc-etc"
+	dc mount -t tmpfs -o mode=755 etc "$WORK/dc-etc"
+	dc cp -a /etc/. "$WORK/dc-etc/"
+	dc sh -c "grep -q ^sshd: '$WORK/dc-etc/passwd' || echo 'sshd:x:64432:65534::/run/sshd:/usr/sbin/nologin' >>'$WORK/dc-etc/passwd'"
+	dc mount --bind "$WORK/dc-etc" /etc
+	dc mount -t tmpfs -o mode=755 run /run
+	dc mkdir /run/sshd
+	for ns in dev; do
+		in $ns mount -t tmpfs -o mode=755 run /run
+		in $ns mkdir /run/sshd
+	done
 }
 
 net_down() {
