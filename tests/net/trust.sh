@@ -1,0 +1,161 @@
+#!/bin/bash
+# trust - pins, certificates, TLS versions, and every row of the refusal table:
+# exit code, one sentence, retry class.
+# shellcheck source=tests/net/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+net_up
+company
+PKI=$WORK/pki
+"$TOP/scripts/pki" sentry "$PKI" other --dns sentry.demo.internal --ip 198.51.100.2 >>"$WORK/pki.log" 2>&1
+"$TOP/scripts/pki" sentry "$PKI" old --dns sentry.demo.internal --ip 198.51.100.2 --expired >>"$WORK/pki.log" 2>&1
+"$TOP/scripts/pki" device "$PKI" stranger --user eve --unlisted >>"$WORK/pki.log" 2>&1
+"$TOP/scripts/pki" device "$PKI" stale --user jane --expired >>"$WORK/pki.log" 2>&1
+"$TOP/scripts/pki" init "$WORK/pki2" >>"$WORK/pki.log" 2>&1
+"$TOP/scripts/pki" device "$WORK/pki2" alien --user jane >>"$WORK/pki.log" 2>&1
+chmod -R a+rX "$PKI"; chmod 600 "$PKI"/*.key "$WORK"/pki2/*.key; chmod a+r "$PKI"/sentry.key "$PKI"/other.key "$PKI"/old.key
+der_pin() { openssl x509 -in "$1" -outform DER | sha256sum | sed 's/ .*//; s/^/sha256:/'; }
+key_pin() { echo "sha256//$(openssl x509 -in "$1" -pubkey -noout | openssl pkey -pubin -outform DER | openssl dgst -sha256 -binary | base64)"; }
+RIGHT=$(der_pin "$PKI/sentry.crt")
+WRONG=$(der_pin "$PKI/other.crt")
+daemon_up
+
+# appbytes - bytes of application data that Sentry has read in total
+served() { grep -c '"session.open"' "$WORK/audit.jsonl" "$WORK/sentry.log" | awk -F: '{s += $2} END {print s}'; }
+attempt() { # WHAT EXIT PATTERN PROFILE-ARGUMENTS...
+	local what=$1 want=$2 pattern=$3 code
+	shift 3
+	profile t "$@"
+	atp connect t --timeout "${TIMEOUT:-6}" >"$WORK/out" 2>"$WORK/err"
+	code=$?
+	if [ $code = "$want" ] && grep -qiE "$pattern" "$WORK/err" "$WORK/out"; then
+		pass "$what: exit $code"
+	else
+		fail "$what: exit $code instead of $want, or not '$pattern':"
+		grep -v '^\[#\]' "$WORK/err" | tail -4 | sed 's/^/     | /'
+	fi
+	note "$(grep -v '\[#\]' "$WORK/err" | tail -1)"
+	atp disconnect t >/dev/null 2>&1
+}
+pin() { echo "pinning:PinnedCertificate = $1"; }
+
+attempt "right pin" 0 '' "$(pin "$RIGHT")"
+n0=$(served)
+attempt "wrong pin" 11 'pin' "$(pin "$WRONG")"
+equal "wrong pin: Sentry served nobody" "$n0" "$(served)"
+attempt "second of two" 0 '' "$(pin "\"$WRONG;$RIGHT\"")"
+attempt "key pin" 0 '' "$(pin "$(key_pin "$PKI/sentry.crt")")"
+attempt "wrong key pin" 11 'pin' "$(pin "$(key_pin "$PKI/other.crt")")"
+attempt "pin as a PEM file" 0 '' "$(pin "$PKI/sentry.crt")"
+attempt "wrong PEM file" 11 'pin' "$(pin "$PKI/other.crt")"
+attempt "pinning disabled, chain and name good" 0 '' 'pinning:PinnedCertificate = -' \
+	'pinning:DisablePinning = true' "pinning:CaFile = $PKI/ca.crt"
+attempt "pinning disabled, unknown CA" 11 'chain|authority|trust|issuer' 'pinning:PinnedCertificate = -' \
+	'pinning:DisablePinning = true' "pinning:CaFile = $WORK/pki2/ca.crt"
+dev sh -c "echo '198.51.100.2 wrong.demo.internal sentry.demo.internal' >>/etc/hosts"
+attempt "pinning disabled, wrong name" 11 'name' 'pinning:PinnedCertificate = -' \
+	'pinning:DisablePinning = true' "pinning:CaFile = $PKI/ca.crt" 'sentry:Host = wrong.demo.internal'
+attempt "pinned: the name does not matter" 0 '' 'sentry:Host = wrong.demo.internal' "$(pin "$RIGHT")"
+
+# the client's certificate
+attempt "a device that is not listed" 13 'not known|unknown' "identity:Certificate = $PKI/stranger.crt" \
+	"identity:PrivateKey = $PKI/stranger.key" 'sentry:DeviceId = stranger' 'sentry:UserId = eve'
+attempt "a listed device with another certificate" 12 'certificate' "identity:Certificate = $PKI/stranger.crt" \
+	"identity:PrivateKey = $PKI/stranger.key"
+attempt "somebody else's IDs" 12 'ident|certificate' 'sentry:UserId = joe'
+attempt "a certificate of another CA" 12 'certificate' "identity:Certificate = $WORK/pki2/alien.crt" \
+	"identity:PrivateKey = $WORK/pki2/alien.key"
+attempt "an expired client certificate" 12 'certificate|expired' "identity:Certificate = $PKI/stale.crt" \
+	"identity:PrivateKey = $PKI/stale.key"
+attempt "key and certificate do not fit" 12 'key' "identity:PrivateKey = $PKI/stranger.key"
+
+# every row of the refusal table
+row() { # STATUS CODE EXIT
+	sentry_ctl fault refuse "$1" "$2" >/dev/null
+	attempt "refused $1 $2" "$3" '.'
+	sentry_ctl fault off >/dev/null
+}
+row 400 bad_request 14
+row 403 certificate_unknown 12
+row 403 identity_mismatch 12
+row 403 device_unknown 13
+row 403 device_blocked 13
+row 403 device_not_enrolled 13
+row 403 device_not_compliant 13
+row 403 user_blocked 13
+row 403 service_denied 17
+row 404 service_unknown 17
+row 426 upgrade_required 14
+row 418 teapot 14
+TIMEOUT=3
+row 429 busy 4
+row 503 draining 4
+unset TIMEOUT
+attempt "a service that Sentry does not have" 17 'service' 'sentry:ServiceName = HR'
+
+# Retry-After is obeyed: no second attempt before it
+sentry_ctl fault refuse 503 busy 1 retry-after 4 >/dev/null
+profile t
+t0=$(date +%s%N)
+atp connect t --timeout 15 >/dev/null 2>"$WORK/err"
+code=$?
+took=$((($(date +%s%N) - t0) / 1000000))
+if [ $code = 0 ] && [ $took -ge 3800 ]; then pass "Retry-After 4: up after $took ms"; else fail "Retry-After 4: exit $code after $took ms"; fi
+sentry_ctl fault off >/dev/null
+atp disconnect t >/dev/null 2>&1
+
+# refused is refused: with --keep-trying no second dial within seconds
+sentry_ctl fault refuse 403 device_blocked >/dev/null
+profile t
+atp connect t --timeout 4 --keep-trying >/dev/null 2>"$WORK/err"
+equal "keep-trying while refused: exit" 13 $?
+equal "keep-trying while refused: state" refused "$(state)"
+case $(dev python3 "$TOP/tests/net/app.py" connect 10.1.0.10 80 5) in E*\ 0.*) pass "refused: an app is answered at once" ;; *) fail "refused: an app waits" ;; esac
+sentry_ctl fault off >/dev/null
+check "an explicit connect dials at once" atp connect t --timeout 10
+# blocked in the middle: GOAWAY revoked, exit 13 in status
+sentry_ctl block laptop >/dev/null
+check "blocked meanwhile: state refused" wait_for 5 state_is refused
+equal "blocked meanwhile: cause's exit" 13 "$(atp status --json | sed -n 's/.*"exit": \([0-9]*\).*/\1/p' | head -1)"
+sentry_ctl unblock laptop >/dev/null
+atp disconnect t >/dev/null 2>&1
+
+# never an answer to the POST: 10 s, network class
+sentry_ctl fault no-post-answer >/dev/null
+TIMEOUT=13 attempt "never an answer to the POST" 3 '.'
+sentry_ctl fault off >/dev/null
+
+# other Sentries: expired certificate, TLS 1.2 only, TLS 1.1 only
+other_sentry() { # INI LINES BY sed
+	kill_pid "$SENTRY_PID"
+	sentry_config ''
+	sed -i "$@" "$WORK/sentry.ini"
+	spawn_in dc "$WORK/sentry2.log" setpriv --reuid 64431 --regid 64431 --clear-groups \
+		"$OUT/sentry" serve "$WORK/sentry.ini"
+	SENTRY_PID=$PID
+	wait_for 5 grep -q '"ready"' "$WORK/sentry2.log" || cat "$WORK/sentry2.log"
+}
+other_sentry -e "s#pki/sentry\\.#pki/old.#"
+attempt "an expired certificate, pinned all the same" 11 'expired|dates|valid' "$(pin "$(der_pin "$PKI/old.crt")")"
+other_sentry -e '$a TlsMax = 1.2'
+attempt "a Sentry with TLS 1.2 only" 0 '' "$(pin "$RIGHT")"
+kill_pid "$SENTRY_PID"
+spawn_in dc "$WORK/tls11.log" openssl s_server -accept 198.51.100.2:443 -cert "$PKI/sentry.crt" -key "$PKI/sentry.key" \
+	-tls1_1 -cipher 'ALL:@SECLEVEL=0' -quiet
+sleep 0.5
+attempt "a peer with TLS 1.1 only" 11 'TLS' "$(pin "$RIGHT")"
+kill_pid "$PID"
+spawn_in dc "$WORK/nothttp.log" sh -c "yes nonsense | openssl s_server -accept 198.51.100.2:443 -cert '$PKI/sentry.crt' -key '$PKI/sentry.key' -quiet"
+sleep 0.5
+TIMEOUT=8 attempt "something that is not Sentry" 14 '.' "$(pin "$RIGHT")"
+kill_pid "$PID"
+
+# alternates and racing
+sentry_up
+attempt "the second Host when the first refuses TCP" 0 '' 'sentry:Host = "198.51.100.3:4433;198.51.100.2"'
+dev sh -c "echo '2001:db8:2::99 both.demo.internal' >>/etc/hosts; echo '198.51.100.2 both.demo.internal' >>/etc/hosts"
+t0=$(date +%s%N)
+attempt "a name whose IPv6 address is dead" 0 '' 'sentry:Host = both.demo.internal'
+took=$((($(date +%s%N) - t0) / 1000000))
+if [ $took -lt 4000 ]; then pass "racing: $took ms"; else fail "racing: $took ms"; fi
+finish
