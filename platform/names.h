@@ -14,7 +14,9 @@
 #define NAMES_ROUTE_PROTO	143u		/* rtm_protocol of all our routes and rules */
 #define NAMES_SHADOW_METRIC	4294967295u
 #define NAMES_TUN		"atp0"
-#define NAMES_NFT_TABLE		"apptunnel"	/* inet and arp */
+#define NAMES_TUN_STEM		"atp"		/* what the rule set takes for one of ours */
+#define NAMES_TUN_QUEUE		8192u		/* packets: the ring drops what does not fit */
+#define NAMES_NFT_TABLE		"apptunnel"	/* inet and arp; engine n > 0: + its number */
 #define NAMES_MAX_PROFILES	8
 
 #define NAMES_SERVICE4		"198.18.53.53"		/* +n for engine n */

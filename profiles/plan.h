@@ -23,8 +23,10 @@ struct plan_names {
 	uint32_t prio;		/* its rule; exceptions stand at NAMES_RULE_PRIO_MAIN */
 	uint32_t prio_main;
 	char tun[16];
+	char nft[32];		/* tables inet and arp of this engine */
 	struct ipaddr service4, service6;
 	char resolv_conf[PROFILE_PATH_MAX];
+	bool no_vnet_hdr;	/* open the TUN without virtio headers (for tests) */
 };
 
 /* plan_names_default() - the names of engine @n (0 .. NAMES_MAX_PROFILES - 1) */
@@ -44,16 +46,19 @@ struct plan_offer {
 
 enum plan_kind {
 	PLAN_SYSCTL,		/* path, value */
-	PLAN_NFT,		/* the tables inet and arp, one transaction */
+	PLAN_NFT,		/* the tables inet and arp, one transaction; value 1: with lock */
 	PLAN_RULE_MAIN,		/* DHCP: family, sport, dport -> main */
 	PLAN_RULE,		/* not fwmark B/B lookup T */
 	PLAN_SHADOW,		/* unreachable PREFIX metric max, table T */
 	PLAN_THROW,		/* throw PREFIX, table T */
 	PLAN_TUN,		/* create the TUN */
-	PLAN_LINK,		/* MTU, queue length, up */
+	PLAN_LINK,		/* MTU, queue length, alias (path), up */
+	PLAN_GUARD,		/* drop packets to PREFIX that did not come out of a TUN */
 	PLAN_ADDR,		/* /32 or /128, no prefix route */
 	PLAN_ROUTE,		/* PREFIX dev TUN, table T */
-	PLAN_DNS,		/* the resolv.conf back-end */
+	PLAN_DNS,		/* the resolv.conf back-end; value: hash of the text */
+	/* never in a plan, for it depends on the moment: apply_lock() adds them */
+	PLAN_INBOUND,		/* an open connection from outside, PREFIX its peer -> main */
 	PLAN_KINDS
 };
 
@@ -67,11 +72,16 @@ struct plan_item {
 	uint8_t kind, stage;
 	uint8_t family;			/* 4 or 6 where it applies, else 0 */
 	bool from_sentry;		/* the value comes from Sentry: shown so when unknown */
-	uint16_t sport, dport;		/* PLAN_RULE_MAIN */
+	uint16_t sport, dport;		/* PLAN_RULE_MAIN, PLAN_INBOUND (sport: ours) */
 	uint32_t value;			/* sysctl value, MTU */
-	struct prefix prefix;		/* SHADOW, THROW, ADDR, ROUTE */
+	struct prefix prefix;		/* SHADOW, THROW, GUARD, ADDR, ROUTE, INBOUND (peer) */
+	struct ipaddr from;		/* PLAN_INBOUND: the local address */
 	char path[64];			/* PLAN_SYSCTL: below /proc/sys/, with slashes */
 };
+
+#define PLAN_LINE_MAX	3072		/* bytes; no plan_item_text() is longer */
+#define PLAN_NFT_MAX	(2u << 20)	/* bytes; nor is a plan_nft_text() */
+#define PLAN_RESOLV_MAX	16384		/* bytes; nor a plan_resolv_text() */
 
 struct plan {
 	struct plan_names names;
@@ -99,6 +109,20 @@ void plan_free(struct plan *plan);
  */
 int plan_item_text(const struct plan *plan, const struct plan_item *item,
 		   char *buf, size_t size);
+
+/* plan_undo_text() - the same for taking @item back; length 0: nothing to say */
+int plan_undo_text(const struct plan *plan, const struct plan_item *item,
+		   char *buf, size_t size);
+
+/*
+ * plan_resolv_text() - what resolv.conf is to say: the service address as name
+ * server, and the search domains
+ * Return: length, or -ENOSPC
+ */
+int plan_resolv_text(const struct plan *plan, char *buf, size_t size);
+
+/* plan_covers() - does the plan lead traffic to @a into the tunnel (or refuse it)? */
+bool plan_covers(const struct plan *plan, const struct ipaddr *a);
 
 /*
  * plan_nft_text() - the rule set (both tables) as libnftables reads it; holds
