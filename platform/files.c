@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * files.c - open what a profile is and names, without following anybody.
+ */
+#define _GNU_SOURCE
+#include "platform/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define FILES_SUFFIX	".ini"
+#define FILES_COPY	16384	/* bytes copied at once */
+#define EXIT_PROFILE	6
+#define EXIT_IDENTITY	12
+
+bool files_stem_ok(const char *stem)
+{
+	size_t len = strspn(stem, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				  "0123456789_-");
+
+	return len > 0 && len < FILES_STEM_MAX && !stem[len];
+}
+
+static int stem_order(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+int files_list(const char *dir, char stems[FILES_LIST_MAX][FILES_STEM_MAX])
+{
+	const size_t tail = sizeof(FILES_SUFFIX) - 1;
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	int n = 0;
+
+	if (!d)
+		return -errno;
+	while (n < FILES_LIST_MAX && (e = readdir(d))) {
+		size_t len = strlen(e->d_name);
+
+		if (len <= tail || len - tail >= FILES_STEM_MAX ||
+		    strcmp(e->d_name + len - tail, FILES_SUFFIX))
+			continue;
+		memcpy(stems[n], e->d_name, len - tail);
+		stems[n][len - tail] = '\0';
+		if (files_stem_ok(stems[n]))
+			n++;
+	}
+	closedir(d);
+	qsort(stems, (size_t)n, FILES_STEM_MAX, stem_order);
+	return n;
+}
+
+/* ---- judging and opening --------------------------------------------------------- */
+
+const char *files_check_stat(unsigned int mode, unsigned int uid, unsigned int euid, bool secret)
+{
+	if (S_ISLNK(mode))
+		return "is a symbolic link";
+	if (!S_ISREG(mode))
+		return "is not a regular file";
+	if (uid != 0 && uid != euid)
+		return "does not belong to root";
+	if (mode & (S_IWGRP | S_IWOTH))
+		return "can be written by others (chmod go-w)";
+	if (secret && (mode & (S_IRWXG | S_IRWXO)))
+		return "can be read by others (chmod 600)";
+	return NULL;
+}
+
+/* What an open file must be.  Takes over @fd (which may be a negative errno). */
+static int judge(int fd, const char *label, const char *path, bool secret, char *why, size_t size)
+{
+	const char *wrong;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		int err = fd < 0 ? -fd : errno;
+
+		wrong = err == ELOOP ? "is a symbolic link" : strerror(err);
+		snprintf(why, size, "%s %.400s: %s", label, path, wrong);
+		if (fd >= 0)
+			close(fd);
+		return -err;
+	}
+	wrong = files_check_stat(st.st_mode, st.st_uid, geteuid(), secret);
+	if (!wrong)
+		return fd;
+	snprintf(why, size, "%s %.400s %s", label, path, wrong);
+	close(fd);
+	return -EPERM;
+}
+
+/* O_NONBLOCK: a FIFO or a device must not stop the daemon before it is judged. */
+#define OPEN_FLAGS	(O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+
+static int open_path(const char *label, const char *path, bool secret, char *why, size_t size)
+{
+	int fd = open(path, OPEN_FLAGS);
+
+	return judge(fd < 0 ? -errno : fd, label, path, secret, why, size);
+}
+
+/* One plain name below @dir. */
+static int open_below(const char *dir, const char *name)
+{
+	struct open_how how = {
+		.flags = OPEN_FLAGS,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	int dfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), fd;
+
+	if (dfd < 0)
+		return -errno;
+	fd = (int)syscall(SYS_openat2, dfd, name, &how, sizeof(how));
+	if (fd < 0 && errno == ENOSYS)	/* an old container runtime's filter */
+		fd = openat(dfd, name, OPEN_FLAGS);
+	fd = fd < 0 ? -errno : fd;
+	close(dfd);
+	return fd;
+}
+
+/* ---- memory files ------------------------------------------------------------------ */
+
+int files_memory(const char *name)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int files_seal(int fd)
+{
+	char path[40];
+	int ro;
+
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	ro = open(path, O_RDONLY | O_CLOEXEC);
+	return ro < 0 ? -errno : ro;
+}
+
+/* Copy all of @from.  Return: 0, -EFBIG, or another negative errno */
+static int copy_bounded(int from, int to, size_t max)
+{
+	char buf[FILES_COPY];
+	size_t sum = 0;
+	ssize_t n;
+
+	while ((n = read(from, buf, sizeof(buf))) > 0) {
+		sum += (size_t)n;
+		if (sum > max)
+			return -EFBIG;
+		if (write(to, buf, (size_t)n) != n)
+			return -EIO;
+	}
+	return n < 0 ? -errno : 0;
+}
+
+int files_open_profile(const char *dir, const char *stem, char *why, size_t size)
+{
+	char name[FILES_STEM_MAX + sizeof(FILES_SUFFIX)];
+	int from, to, ro = -EINVAL, err;
+
+	if (!files_stem_ok(stem)) {
+		snprintf(why, size, "a profile's name holds 1 to 32 of A-Z a-z 0-9 _ -");
+		return -EINVAL;
+	}
+	snprintf(name, sizeof(name), "%s" FILES_SUFFIX, stem);
+	from = judge(open_below(dir, name), "profile", name, false, why, size);
+	if (from < 0)
+		return from;
+	to = files_memory(stem);
+	err = to < 0 ? to : copy_bounded(from, to, FILES_PROFILE_MAX);
+	if (!err && fchmod(to, 0444) < 0)	/* the parser opens it again by path */
+		err = -errno;
+	if (!err)
+		ro = files_seal(to);
+	if (err || ro < 0) {
+		err = err ? err : ro;
+		snprintf(why, size, "profile %s: %s", name,
+			 err == -EFBIG ? "is larger than 1 MiB" : strerror(-err));
+	}
+	if (to >= 0)
+		close(to);
+	close(from);
+	return err ? err : ro;
+}
+
+/* ---- identity ------------------------------------------------------------------------ */
+
+int files_open_identity(const struct profile *p, struct identity *id, char *why, size_t size)
+{
+	struct {
+		const char *label, *path;
+		int *fd;
+		bool secret;
+	} files[] = {
+		{ "[identity] Certificate", p->certificate, &id->certificate, false },
+		{ "[identity] PrivateKey", p->private_key, &id->key, true },
+		{ "[identity] chain", p->chain, &id->chain, false },
+	};
+	uint32_t i;
+
+	id->certificate = id->key = id->chain = id->ca = -1;
+	for (i = 0; i < PROFILE_MAX_PINS; i++)
+		id->pins[i] = -1;
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		if (!files[i].path[0])
+			continue;
+		*files[i].fd = open_path(files[i].label, files[i].path, files[i].secret, why, size);
+		if (*files[i].fd < 0)
+			return EXIT_IDENTITY;
+	}
+	if (p->ca_file[0]) {
+		id->ca = open_path("[pinning] CaFile", p->ca_file, false, why, size);
+		if (id->ca < 0)
+			return EXIT_PROFILE;
+	} else {
+		/* the system's own: there or not, a link or not */
+		id->ca = open(FILES_CA_BUNDLE, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	}
+	for (i = 0; i < p->n_pins; i++) {
+		if (p->pins[i].kind != PIN_FILE)
+			continue;
+		id->pins[i] = open_path("[pinning] PinnedCertificate", p->pins[i].path, false, why, size);
+		if (id->pins[i] < 0)
+			return EXIT_PROFILE;
+	}
+	return 0;
+}
+
+static void close_one(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void files_close_identity(struct identity *id)
+{
+	int i;
+
+	close_one(&id->certificate);
+	close_one(&id->key);
+	close_one(&id->chain);
+	close_one(&id->ca);
+	for (i = 0; i < PROFILE_MAX_PINS; i++)
+		close_one(&id->pins[i]);
+}

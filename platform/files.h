@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * files.h - the files that a profile is and names, opened by the daemon and
+ * judged by descriptor: kind, owner, mode, size.  Nothing here reads what is
+ * in them.
+ */
+#ifndef APPTUNNEL_FILES_H
+#define APPTUNNEL_FILES_H
+
+#include <stddef.h>
+
+#include "profiles/profile.h"
+
+#define FILES_PROFILE_MAX	(1u << 20)	/* bytes of a profile */
+#define FILES_STEM_MAX		33		/* a profile's name with NUL */
+#define FILES_LIST_MAX		64		/* profiles that are listed */
+#define FILES_CA_BUNDLE		"/etc/ssl/certs/ca-certificates.crt"
+
+/* files_stem_ok() - may this be a profile's name?  [A-Za-z0-9_-]{1,32} */
+bool files_stem_ok(const char *stem);
+
+/*
+ * files_list() - names of the profiles in @dir, sorted
+ * Return: how many, or a negative errno
+ */
+int files_list(const char *dir, char stems[FILES_LIST_MAX][FILES_STEM_MAX]);
+
+/*
+ * files_open_profile() - a sealed copy of DIR/STEM.ini, mode 0444
+ * @why: one sentence on failure
+ * Return: a descriptor at offset 0, or a negative errno: -ENOENT there is no
+ *	such profile; anything else: not fit to be read (owner, mode, kind, size)
+ */
+int files_open_profile(const char *dir, const char *stem, char *why, size_t size);
+
+/* files_memory() - an empty memory file that can be sealed.  Descriptor or errno */
+int files_memory(const char *name);
+
+/*
+ * files_seal() - seal @fd for ever against writing and resizing
+ * Return: a new read-only descriptor of it, or a negative errno.  (Before
+ *	Linux 6.7 a sealed file can only be mapped through one of these.)
+ */
+int files_seal(int fd);
+
+/* Descriptors of what [identity] and [pinning] name; -1: not given. */
+struct identity {
+	int certificate, key, chain, ca;
+	int pins[PROFILE_MAX_PINS];
+};
+
+/*
+ * files_open_identity() - open them all, read-only
+ * @id: filled in any case; close it with files_close_identity()
+ * @why: one sentence on failure
+ * Return: 0, or the exit code: 12 certificate, key or chain, 6 pin or CA
+ */
+int files_open_identity(const struct profile *p, struct identity *id, char *why, size_t size);
+void files_close_identity(struct identity *id);
+
+/*
+ * files_check_stat() - pure half of the judgement
+ * @mode, @uid, @bytes: as fstat(2) says; @euid: the daemon's own
+ * @secret: nobody else may read it
+ * Return: NULL, or what is wrong ("is writable by others")
+ */
+const char *files_check_stat(unsigned int mode, unsigned int uid, unsigned int euid, bool secret);
+
+#endif
