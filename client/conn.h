@@ -83,13 +83,16 @@ bool conn_resumed(const struct conn *c);
  *
  * conn_write(): bytes taken (> 0), -EAGAIN (wait for EPOLLOUT), -EIO.  Give it
  * as much as there is (64 KiB and more): it makes records of 16 KiB, of which
- * only the last one of a call is pushed, so no flush is needed.  What it did
+ * only the last one of a call is pushed.  What it did
  * not take must come first in the next call, with the same bytes (they may
  * have moved, more may follow).  After a write error what has come is still
  * read; the error shows as -EIO of conn_write() only.
  */
 ssize_t conn_read(struct conn *c, uint8_t *buf, size_t size);
 ssize_t conn_write(struct conn *c, const uint8_t *buf, size_t len);
+/* conn_flush() - push what a conn_write() that was cut short left behind; at the end of a
+ * batch.  Most often there is nothing, and no system call.  Return: 0 */
+int conn_flush(struct conn *c);
 bool conn_has_pending(const struct conn *c);
 /* conn_key_worn() - TLS 1.2 after LIMIT_KEY_BYTES: it cannot change its keys, dial again.
  * (TLS 1.3 updates them by itself.) */

@@ -12,6 +12,8 @@
 #include "client/tls.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,8 +42,10 @@ static int bio_write(BIO *bio, const char *data, int len)
 		return len;
 	n = send(t->fd, data, (size_t)len,
 		 MSG_NOSIGNAL | MSG_DONTWAIT | (t->more ? MSG_MORE : 0));
-	if (n >= 0)
+	if (n >= 0) {
+		t->corked = t->more;
 		return (int)n;
+	}
 	if (errno == EAGAIN || errno == EINTR) {
 		BIO_set_retry_write(bio);
 		return -1;
@@ -364,6 +368,16 @@ ssize_t tls_write(struct tls *t, const uint8_t *buf, size_t len)
 	if (done)
 		return (ssize_t)done;
 	return t->write_dead ? -EIO : -EAGAIN;
+}
+
+void tls_flush(struct tls *t)
+{
+	int on = 1;
+
+	if (!t->corked)
+		return;
+	t->corked = false;
+	setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));	/* pushes, too */
 }
 
 void tls_close(struct tls *t, bool clean)
