@@ -46,7 +46,7 @@ LWIP     := build/lwip/src
 LWIP_SRC := $(addprefix $(LWIP)/core/,def.c inet_chksum.c init.c ip.c mem.c memp.c \
             netif.c pbuf.c tcp.c tcp_in.c tcp_out.c timeouts.c \
             ipv4/ip4.c ipv4/ip4_addr.c ipv4/icmp.c ipv6/ip6.c ipv6/ip6_addr.c ipv6/icmp6.c \
-            ipv6/inet6.c)
+            ipv6/inet6.c ipv6/nd6.c)
 LWIP_INC := -Inetstack -I$(LWIP)/include
 
 # ---- sources: a folder is a part; the arrows between them are checked by lint --
