@@ -60,6 +60,7 @@ struct engine {
 	struct plan_offer offer;	/* what of it is in use */
 	bool have_config, offer_pending, attached;
 	uint64_t bytes_in, bytes_out;	/* of all connections */
+	uint64_t tune_since, tune_bytes; /* where the present rate is measured from */
 
 	struct tunnel *tunnel;		/* lives as long as the TUN */
 	int tun_fd;

@@ -461,6 +461,23 @@ void link_read(struct engine *e, uint64_t now)
 
 /* ---- writing -------------------------------------------------------------------------- */
 
+#define LOWAT_LOOK_US	(100 * USEC_PER_MSEC)
+
+/*
+ * What the kernel has not sent yet stays small: 50 ms of the rate of late
+ * (conn_lowat() keeps the bounds), so that a key press does not wait behind it.
+ */
+static void link_tune(struct engine *e, uint64_t now)
+{
+	uint64_t took = now - e->tune_since;
+
+	if (took < LOWAT_LOOK_US)
+		return;
+	conn_lowat(e->conn, (uint32_t)((e->bytes_out - e->tune_bytes) * 50 * USEC_PER_MSEC / took));
+	e->tune_since = now;
+	e->tune_bytes = e->bytes_out;
+}
+
 void link_write(struct engine *e, uint64_t now)
 {
 	const uint8_t *p = NULL;
@@ -482,6 +499,8 @@ void link_write(struct engine *e, uint64_t now)
 	if (n >= 0 && !e->out_blocked)
 		n = conn_flush(e->conn);
 	e->bytes_out += total;
+	if (total)
+		link_tune(e, now);
 	if (n == -EAGAIN || (p && total >= LIMIT_BURST))
 		e->out_blocked = true;
 	else if (n < 0)
@@ -540,9 +559,13 @@ uint64_t link_timer(struct engine *e, uint64_t now)
 			until = e->answer_by < until ? e->answer_by : until;
 	}
 	if (e->attached) {
+		/* who only downloads learns by RST that Sentry gave the connection up */
+		conn_keepalive(e->conn, tunnel_counters(e->tunnel)->tcp_open > 0);
 		t = link_probes(e, now);
 		until = t < until ? t : until;
 	}
+	if (e->attached && conn_key_worn(e->conn))
+		link_lost(e, CAUSE_CUT, 0, "64 GiB with the same TLS 1.2 keys: dialling again", now);
 	if (!e->conn && e->tls && e->session.state != SESSION_FAILED) {
 		if (now >= e->retry.next)
 			link_dial(e, now);
