@@ -46,12 +46,22 @@ struct mux_ops {
 	 */
 	size_t (*pull)(void *ctx, void *user, uint8_t *dst, size_t max);
 	/*
-	 * The mux has forgotten this stream (after FIN both ways, REFUSED, a
-	 * RESET received); not called for a stream that the owner reset.
+	 * The mux has forgotten this stream (after FIN both ways with all
+	 * received bytes consumed, REFUSED, a RESET received); not called for
+	 * a stream that the owner reset or refused, nor while its user is
+	 * NULL.  Called from mux_recv(), mux_recv_done(), mux_output() and
+	 * mux_timer(), before they do anything else: so a stream of an event
+	 * is valid until the next of these calls.
 	 */
 	void (*closed)(void *ctx, void *user);
 };
 
+/*
+ * mux_new() - a session that has just been accepted (behind the 101)
+ * A client sends nothing before it received CONFIG, a server nothing before
+ * mux_send_config(); GOAWAY excepted.
+ * Return: NULL: no memory.  @ops and @ctx are borrowed
+ */
 struct mux *mux_new(const struct mux_config *config, const struct mux_ops *ops, void *ctx);
 void mux_free(struct mux *m);		/* NULL is fine; no callbacks */
 
@@ -106,6 +116,11 @@ struct mux_event {
 };
 
 /*
+ * What stays with the owner: to judge CONFIG (mux_goaway(PROTOCOL_ERROR) when
+ * it is bad), to filter the senders of DGRAM by what its association sent to,
+ * to answer each OPEN, and to end the connection after a GOAWAY.  Over
+ * max_streams or floor the mux refuses an OPEN itself.
+ *
  * mux_recv() - take bytes of the connection, yield at most one event
  * @used: bytes taken; call again with the rest until it returns 0
  * Return: 1: *ev is valid (pointers until the buffer changes or the next
@@ -132,7 +147,10 @@ struct mux_stream *mux_stream_open(struct mux *m, const struct mux_open *open,
 				   void *user, uint64_t now);
 void mux_stream_set_user(struct mux_stream *s, void *user);
 
-/* server: the answer to an OPEN.  After mux_stream_refuse() the stream is gone. */
+/*
+ * server: the answer to an OPEN.  After mux_stream_refuse() the stream is gone.
+ * @local: far connection's local end; NULL or family 0: none
+ */
 void mux_stream_accept(struct mux *m, struct mux_stream *s, const struct ipaddr *local,
 		       uint16_t port, uint64_t now);
 void mux_stream_refuse(struct mux *m, struct mux_stream *s, enum mux_refused reason);
@@ -141,12 +159,17 @@ void mux_stream_ready(struct mux *m, struct mux_stream *s, uint64_t now);	/* has
 void mux_stream_fin(struct mux *m, struct mux_stream *s);	/* FIN once pull is exhausted */
 void mux_stream_reset(struct mux *m, struct mux_stream *s, enum mux_reset_reason r); /* gone on return */
 
-/* mux_stream_consumed() - the consumer took @n received bytes: credit flows back */
+/*
+ * mux_stream_consumed() - the consumer took @n received bytes: credit flows back
+ * All bytes of all MUX_EV_DATA are to be consumed some time (or the stream
+ * reset): until then they count against the budget and the stream stays.
+ */
 void mux_stream_consumed(struct mux *m, struct mux_stream *s, uint32_t n, uint64_t now);
 
 /*
  * mux_stream_dgram() - queue a datagram (or a batch) on an association
- * @data is copied.  Return: 0, -ENOBUFS: dropped and counted
+ * @data is copied.  Return: 0; -ENOBUFS: dropped and counted; -EINVAL: no
+ * association, no family, too long, or not 1 to 64 segments
  */
 int mux_stream_dgram(struct mux *m, struct mux_stream *s, const struct mux_dgram *d,
 		     const uint8_t *data, size_t len, uint64_t now);
@@ -159,12 +182,19 @@ uint32_t mux_stream_id(const struct mux_stream *s);	/* 0: not made yet */
 /* ---- session ------------------------------------------------------ */
 
 void mux_probe(struct mux *m, uint64_t opaque);
+/*
+ * mux_goaway() - all reasons but MUX_DRAINING end the session: mux_output()
+ * yields the GOAWAY and nothing after it, mux_recv() discards
+ * @last: last accepted stream ID; UINT32_MAX: the highest opened so far
+ */
 void mux_goaway(struct mux *m, enum mux_goaway reason, uint32_t last, const char *text);
-int mux_send_config(struct mux *m, const char *json, size_t len);	/* server; -EBUSY: one is unacknowledged */
+/* server; -EBUSY: one is unacknowledged, or the last is less than 1 s old; -EINVAL; -ENOMEM */
+int mux_send_config(struct mux *m, const char *json, size_t len);
 void mux_set_max_streams(struct mux *m, uint32_t n);
 void mux_set_rtt(struct mux *m, uint64_t rtt_us);	/* from TCP_INFO; drives window growth */
 
-/* Has the owner anything outbound, judged before credit, socket and store?  (probes, section 6) */
+/* Is anything outbound, judged before credit, socket and store?  Unacknowledged
+ * bytes count.  Ask before mux_output(): a datagram is gone afterwards.  (section 6) */
 bool mux_wants_to_send(const struct mux *m);
 /* Bytes sent on this connection that the peer has not acknowledged. */
 uint64_t mux_unacked(const struct mux *m);
@@ -173,9 +203,11 @@ uint64_t mux_unacked(const struct mux *m);
 
 /*
  * mux_output() - the next bytes for the connection
- * @len: bytes at the return value; whole frames are made ahead, at most @room
- *	bytes of them, and handed out in spans that begin at a frame boundary
- *	or at the first unwritten byte
+ * @room: bytes that the connection may take now; one TLS record (16,384) at most
+ *	is made of it, less than 2,048 counts as 2,048, 0 makes nothing new
+ * @len: bytes at the return value: whole frames, or the rest of a span that was
+ *	written in part.  The same bytes come again until mux_written() took
+ *	them, so a TLS write may be repeated as it must
  * Return: the bytes (valid until mux_written()), or NULL: nothing to send
  */
 const uint8_t *mux_output(struct mux *m, size_t room, size_t *len, uint64_t now);
