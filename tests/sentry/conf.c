@@ -1,0 +1,752 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conf.c - the INI file.  iniparser gives the values; a scan of the raw text
+ * before it gives line numbers and catches what iniparser would swallow.
+ */
+#define _GNU_SOURCE
+#include "tests/sentry/sentry.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <iniparser/iniparser.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define CONF_KEYS_MAX	512
+#define CONF_LIST_MAX	128
+#define CONF_LINE_MAX	1022	/* iniparser's */
+
+enum key {
+	K_LISTEN, K_CERTIFICATE, K_PRIVATE_KEY, K_CHAIN, K_DEVICE_CA, K_DEVICES,
+	K_ALLOW_UNREGISTERED, K_SERVICES, K_POOL4, K_POOL6, K_DNS, K_SEARCH, K_MTU,
+	K_MAX_STREAMS, K_TLS_MIN, K_TLS_MAX, K_CIPHERS, K_AUDIT, K_CONTROL,
+	K_ALLOW_LOOPBACK, K_ALLOW_DESTINATIONS, K_RESOLVERS, K_IDLE_UDP, K_IDLE_DNS,
+	K_CONNECT, K_SERVER,
+	KEYS
+};
+
+static const struct {
+	const char *name;
+	bool list;
+} keys[] = {
+	[K_LISTEN] = { "Listen", true },
+	[K_CERTIFICATE] = { "Certificate", false },
+	[K_PRIVATE_KEY] = { "PrivateKey", false },
+	[K_CHAIN] = { "Chain", false },
+	[K_DEVICE_CA] = { "DeviceCa", false },
+	[K_DEVICES] = { "Devices", false },
+	[K_ALLOW_UNREGISTERED] = { "AllowUnregistered", false },
+	[K_SERVICES] = { "Services", true },
+	[K_POOL4] = { "Pool4", false },
+	[K_POOL6] = { "Pool6", false },
+	[K_DNS] = { "Dns", true },
+	[K_SEARCH] = { "Search", true },
+	[K_MTU] = { "Mtu", false },
+	[K_MAX_STREAMS] = { "MaxStreams", false },
+	[K_TLS_MIN] = { "TlsMin", false },
+	[K_TLS_MAX] = { "TlsMax", false },
+	[K_CIPHERS] = { "Ciphers", false },
+	[K_AUDIT] = { "Audit", false },
+	[K_CONTROL] = { "Control", false },
+	[K_ALLOW_LOOPBACK] = { "AllowLoopback", false },
+	[K_ALLOW_DESTINATIONS] = { "AllowDestinations", true },
+	[K_RESOLVERS] = { "Resolvers", true },
+	[K_IDLE_UDP] = { "IdleUdp", false },
+	[K_IDLE_DNS] = { "IdleDns", false },
+	[K_CONNECT] = { "ConnectTimeout", false },
+	[K_SERVER] = { "Server", true },	/* Server.NAME: of the TCP service NAME */
+};
+_Static_assert(sizeof(keys) / sizeof(*keys) == KEYS, "a row for each key");
+
+struct seen {
+	char name[160];		/* "section:key", lower case */
+	unsigned int line;
+};
+
+struct reader {
+	struct conf *c;
+	const char *path;
+	unsigned int line;	/* of the key being read */
+	int errors;
+	size_t n_seen;
+	struct seen *seen;
+};
+
+__attribute__((format(printf, 2, 3)))
+static void bad(struct reader *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "%s:%u: ", r->path, r->line);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	r->errors++;
+}
+
+/* ---- the raw scan ----------------------------------------------------- */
+
+/* @p: after the '='.  Says what iniparser would do to this value in silence. */
+static void scan_value(struct reader *r, const char *p)
+{
+	const char *end;
+
+	while (isspace((unsigned char)*p))
+		p++;
+	if (*p == '"') {
+		end = strchr(p + 1, '"');
+		if (!end) {
+			bad(r, "a closing quote is missing");
+			return;
+		}
+		for (end++; isspace((unsigned char)*end); end++)
+			;
+		if (*end && *end != ';' && *end != '#')
+			bad(r, "text after the closing quote");
+		return;
+	}
+	for (end = p; *end && *end != '#'; end++) {
+		if (*end == ';' && end > p && !isspace((unsigned char)end[-1])) {
+			bad(r, "a list with ';' must be quoted: \"%.*s\"",
+			    (int)strcspn(p, "\n#"), p);
+			return;
+		}
+	}
+	if (strchr(p, '\\') && p[strcspn(p, "\r\n") - 1] == '\\')
+		bad(r, "a line may not end in a backslash");
+}
+
+static void scan_line(struct reader *r, char *text, char *section, size_t size)
+{
+	char *p = text, *q, *e;
+	struct seen *k;
+
+	text[strcspn(text, "\r\n")] = 0;
+	while (isspace((unsigned char)*p))
+		p++;
+	if (!*p)
+		return;
+	if (*p == ';' || *p == '#') {
+		if (p[strlen(p) - 1] == '\\')
+			bad(r, "a comment may not end in a backslash");
+		return;
+	}
+	if (*p == '[') {
+		q = strchr(p, ']');
+		if (!q || q[1 + strspn(q + 1, " \t")] || (size_t)(q - p) > size) {
+			bad(r, "not a section: %.60s", p);
+			return;
+		}
+		*q = 0;
+		for (e = section, p++; *p; p++)
+			*e++ = (char)tolower((unsigned char)*p);
+		*e = 0;
+		if (strcmp(section, "sentry") != 0 && strcmp(section, "fault") != 0)
+			bad(r, "unknown section [%s]; there are [sentry] and [fault]", section);
+		return;
+	}
+	q = strchr(p, '=');
+	if (!q) {
+		bad(r, "neither section, key, comment nor blank: %.60s", p);
+		return;
+	}
+	if (!*section) {
+		bad(r, "a key before any section");
+		return;
+	}
+	for (e = q; e > p && isspace((unsigned char)e[-1]); e--)
+		;
+	if (e == p || (size_t)(e - p) > 120 || memchr(p, ':', (size_t)(e - p)) ||
+	    memchr(p, ' ', (size_t)(e - p))) {
+		bad(r, "a key's name has 1 to 120 characters without colon and space");
+		return;
+	}
+	if (r->n_seen == CONF_KEYS_MAX) {
+		bad(r, "more than %d keys", CONF_KEYS_MAX);
+		return;
+	}
+	k = &r->seen[r->n_seen];
+	snprintf(k->name, sizeof(k->name), "%.16s:%.*s", section, (int)(e - p), p);
+	for (e = k->name; *e; e++)
+		*e = (char)tolower((unsigned char)*e);
+	k->line = r->line;
+	for (size_t i = 0; i < r->n_seen; i++)
+		if (strcmp(r->seen[i].name, k->name) == 0)
+			bad(r, "%s stands in line %u already", strchr(k->name, ':') + 1,
+			    r->seen[i].line);
+	r->n_seen++;
+	scan_value(r, q + 1);
+}
+
+/* Return: 0, or a negative errno (said) */
+static int scan(struct reader *r)
+{
+	char section[64] = "", *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+	FILE *f = fopen(r->path, "re");
+
+	if (!f) {
+		int err = -errno;
+
+		fprintf(stderr, "%s: %s\n", r->path, strerror(errno));
+		return err;
+	}
+	while ((n = getline(&line, &cap, f)) >= 0) {
+		r->line++;
+		if (n > CONF_LINE_MAX || strlen(line) != (size_t)n)
+			bad(r, "a line has at most %d bytes and no NUL", CONF_LINE_MAX);
+		else
+			scan_line(r, line, section, sizeof(section));
+	}
+	free(line);
+	fclose(f);
+	return r->errors ? -EINVAL : 0;
+}
+
+/* ---- values -------------------------------------------------------------- */
+
+static void get_text(struct reader *r, const char *v, char **out)
+{
+	if (!*v) {
+		bad(r, "an empty value");
+		return;
+	}
+	*out = strdup(v);
+	if (!*out)
+		bad(r, "out of memory");
+}
+
+static void get_bool(struct reader *r, const char *v, bool *out)
+{
+	if (strcasecmp(v, "true") == 0)
+		*out = true;
+	else if (strcasecmp(v, "false") == 0)
+		*out = false;
+	else
+		bad(r, "'%s' is neither true nor false", v);
+}
+
+static void get_number(struct reader *r, const char *v, uint32_t min, uint32_t max,
+		       uint32_t *out)
+{
+	char *end;
+	unsigned long n;
+
+	errno = 0;
+	n = strtoul(v, &end, 10);
+	if (errno || !isdigit((unsigned char)*v) || *end || n < min || n > max)
+		bad(r, "'%s' is not a number from %u to %u", v, min, max);
+	else
+		*out = (uint32_t)n;
+}
+
+static void get_seconds(struct reader *r, const char *v, uint64_t *out)
+{
+	uint32_t n = 0;
+
+	get_number(r, v, 1, 86400, &n);
+	*out = n * USEC_PER_SEC;
+}
+
+static void get_tls(struct reader *r, const char *v, int *out)
+{
+	static const struct { const char *text; int v; } t[] = {
+		{ "1.0", TLS1_VERSION }, { "1.1", TLS1_1_VERSION },
+		{ "1.2", TLS1_2_VERSION }, { "1.3", TLS1_3_VERSION },
+	};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
+		if (strcmp(v, t[i].text) == 0) {
+			*out = t[i].v;
+			return;
+		}
+	}
+	bad(r, "'%s' is not 1.0, 1.1, 1.2 or 1.3", v);
+}
+
+/* "host:port", "[v6]:port", and without port when @port is set */
+static bool get_endpoint(const char *v, char host[254], uint16_t *port, bool need_port)
+{
+	const char *end = v + strlen(v), *colon = strrchr(v, ':'), *p;
+	struct ipaddr a;
+	char *e;
+	unsigned long n;
+
+	if (addr_parse(v, &a) == 0 && a.family == 6)
+		colon = NULL;	/* bare IPv6 */
+	if (*v == '[' && end[-1] == ']')
+		colon = NULL;
+	if (colon) {
+		n = strtoul(colon + 1, &e, 10);
+		if (!isdigit((unsigned char)colon[1]) || *e || n > 65535)
+			return false;
+		*port = (uint16_t)n;
+		end = colon;
+	} else if (need_port) {
+		return false;
+	}
+	p = v;
+	if (*p == '[' && end > p && end[-1] == ']')
+		p++, end--;
+	if (end == p || end - p > 253)
+		return false;
+	memcpy(host, p, (size_t)(end - p));
+	host[end - p] = 0;
+	return true;
+}
+
+static void get_listen(struct reader *r, const char *v)
+{
+	struct conf *c = r->c;
+	uint16_t port = 443;
+	struct ipaddr a;
+	char host[254];
+
+	if (c->n_listen == SENTRY_LISTEN_MAX)
+		bad(r, "more than %d addresses", SENTRY_LISTEN_MAX);
+	else if (!get_endpoint(v, host, &port, false) || addr_parse(host, &a))
+		bad(r, "'%s' is not ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT", v);
+	else {
+		c->listen[c->n_listen].addr = a;
+		c->listen[c->n_listen++].port = port;
+	}
+}
+
+int service_name_check(const char *name, const char **why)
+{
+	*why = "a service name has 1 to 128 characters";
+	if (!*name || strlen(name) > 128)
+		return -EINVAL;
+	*why = "a service name holds no space, \\ ; * ? < > \" or |";
+	if (strpbrk(name, " \\;*?<>\"|"))
+		return -EINVAL;
+	for (; *name; name++)
+		if (iscntrl((unsigned char)*name))
+			return -EINVAL;
+	return 0;
+}
+
+static void get_service(struct reader *r, const char *v)
+{
+	struct conf *c = r->c;
+	struct service *s = &c->services[c->n_services];
+	const char *why;
+
+	if (c->n_services == SENTRY_SERVICES_MAX) {
+		bad(r, "more than %d services", SENTRY_SERVICES_MAX);
+		return;
+	}
+	for (uint32_t i = 0; i < c->n_services; i++) {
+		if (strcmp(c->services[i].name, v) == 0) {
+			bad(r, "the service %s stands twice", v);
+			return;
+		}
+	}
+	if (strcmp(v, "<IP_ANY>") == 0) {
+		s->kind = SERVICE_IP_ANY;
+	} else if (strcmp(v, "<TCP_ANY>") == 0) {
+		s->kind = SERVICE_TCP_ANY;
+	} else if (*v == '<') {
+		bad(r, "%s is not supported yet; built-in services are <IP_ANY>, <TCP_ANY>", v);
+		return;
+	} else if (service_name_check(v, &why)) {
+		bad(r, "'%s': %s", v, why);
+		return;
+	} else if (strncasecmp(v, "TCP", 3) == 0) {
+		s->kind = SERVICE_TCP;
+	} else {
+		bad(r, "'%s' is not supported yet: a name begins with TCP", v);
+		return;
+	}
+	snprintf(s->name, sizeof(s->name), "%s", v);
+	c->n_services++;
+}
+
+static void get_server(struct reader *r, const char *name, const char *v)
+{
+	struct service *s = NULL;
+	struct server *sv;
+	const char *p;
+
+	for (uint32_t i = 0; i < r->c->n_services; i++)
+		if (strcasecmp(r->c->services[i].name, name) == 0)
+			s = &r->c->services[i];
+	if (!s || s->kind != SERVICE_TCP) {
+		bad(r, s ? "%s is built in: it has no servers" :
+			   "%s is not one of the Services", name);
+		return;
+	}
+	if (s->n_servers == SENTRY_SERVERS_MAX) {
+		bad(r, "more than %d servers", SENTRY_SERVERS_MAX);
+		return;
+	}
+	sv = &s->servers[s->n_servers];
+	if (!get_endpoint(v, sv->host, &sv->port, true) || !sv->port) {
+		bad(r, "'%s' is not HOST:PORT", v);
+		return;
+	}
+	if (addr_parse(sv->host, &sv->addr)) {
+		sv->addr.family = 0;
+		for (p = sv->host; *p; p++) {
+			if (!isalnum((unsigned char)*p) && *p != '-' && *p != '.') {
+				bad(r, "'%s': a host holds letters, digits, hyphen and dot", v);
+				return;
+			}
+		}
+		if (!isalnum((unsigned char)*sv->host)) {
+			bad(r, "'%s': a host begins with a letter or digit", v);
+			return;
+		}
+	}
+	s->n_servers++;
+}
+
+static void get_pool(struct reader *r, const char *v, uint8_t family, struct prefix *out)
+{
+	struct prefix p;
+
+	if (strcasecmp(v, "none") == 0)
+		out->addr.family = 0;
+	else if (prefix_parse(v, &p) || p.addr.family != family || prefix_mask(&p))
+		bad(r, "'%s' is not an IPv%u prefix without host bits, nor none", v, family);
+	else
+		*out = p;
+}
+
+static void get_dns(struct reader *r, const char *v)
+{
+	struct atp_config *o = &r->c->offer;
+
+	if (o->n_dns == ATP_CONFIG_DNS || addr_parse(v, &o->dns[o->n_dns]))
+		bad(r, "'%s' is not an address, or the list has more than %d", v, ATP_CONFIG_DNS);
+	else
+		o->n_dns++;
+}
+
+static void get_search(struct reader *r, const char *v)
+{
+	struct atp_config *o = &r->c->offer;
+
+	if (o->n_search == ATP_CONFIG_SEARCH || strlen(v) > 253)
+		bad(r, "'%s' is too long, or the list has more than %d", v, ATP_CONFIG_SEARCH);
+	else
+		snprintf(o->search[o->n_search++], sizeof(o->search[0]), "%s", v);
+}
+
+static void get_allow(struct reader *r, const char *v)
+{
+	struct conf *c = r->c;
+	struct prefix p;
+
+	if (prefix_parse(v, &p) || c->n_allow == SENTRY_ALLOW_MAX)
+		bad(r, "'%s' is not ADDRESS/LEN, or the list has more than %d", v,
+		    SENTRY_ALLOW_MAX);
+	else
+		c->allow[c->n_allow++] = p;
+}
+
+static void get_resolver(struct reader *r, const char *v)
+{
+	uint16_t port = 53;
+	struct ipaddr a;
+	char host[254], *all;
+
+	if (!get_endpoint(v, host, &port, false) || addr_parse(host, &a)) {
+		bad(r, "'%s' is not ADDRESS or ADDRESS:PORT", v);
+		return;
+	}
+	if (asprintf(&all, "%s%s%s%s%s:%u", r->c->resolvers ? r->c->resolvers : "",
+		     r->c->resolvers ? "," : "", a.family == 6 ? "[" : "", host,
+		     a.family == 6 ? "]" : "", port) < 0) {
+		bad(r, "out of memory");
+		return;
+	}
+	free(r->c->resolvers);
+	r->c->resolvers = all;
+}
+
+static void get_value(struct reader *r, enum key k, const char *sub, const char *v)
+{
+	struct conf *c = r->c;
+	uint32_t n = 0;
+
+	switch (k) {
+	case K_LISTEN:
+		get_listen(r, v);
+		return;
+	case K_CERTIFICATE:
+		get_text(r, v, &c->certificate);
+		return;
+	case K_PRIVATE_KEY:
+		get_text(r, v, &c->private_key);
+		return;
+	case K_CHAIN:
+		get_text(r, v, &c->chain);
+		return;
+	case K_DEVICE_CA:
+		get_text(r, v, &c->device_ca);
+		return;
+	case K_DEVICES:
+		get_text(r, v, &c->devices);
+		return;
+	case K_ALLOW_UNREGISTERED:
+		get_bool(r, v, &c->allow_unregistered);
+		return;
+	case K_SERVICES:
+		get_service(r, v);
+		return;
+	case K_POOL4:
+		get_pool(r, v, 4, &c->pool4);
+		return;
+	case K_POOL6:
+		get_pool(r, v, 6, &c->pool6);
+		return;
+	case K_DNS:
+		get_dns(r, v);
+		return;
+	case K_SEARCH:
+		get_search(r, v);
+		return;
+	case K_MTU:
+		get_number(r, v, 1280, 65535, &n);
+		c->offer.mtu = (uint16_t)n;
+		return;
+	case K_MAX_STREAMS:
+		get_number(r, v, 1, 1u << 20, &c->offer.max_streams);
+		return;
+	case K_TLS_MIN:
+		get_tls(r, v, &c->tls_min);
+		return;
+	case K_TLS_MAX:
+		get_tls(r, v, &c->tls_max);
+		return;
+	case K_CIPHERS:
+		get_text(r, v, &c->ciphers);
+		return;
+	case K_AUDIT:
+		get_text(r, v, &c->audit);
+		return;
+	case K_CONTROL:
+		get_text(r, v, &c->control);
+		return;
+	case K_ALLOW_LOOPBACK:
+		get_bool(r, v, &c->allow_loopback);
+		return;
+	case K_ALLOW_DESTINATIONS:
+		get_allow(r, v);
+		return;
+	case K_RESOLVERS:
+		get_resolver(r, v);
+		return;
+	case K_IDLE_UDP:
+		get_seconds(r, v, &c->idle_udp_us);
+		return;
+	case K_IDLE_DNS:
+		get_seconds(r, v, &c->idle_dns_us);
+		return;
+	case K_CONNECT:
+		get_seconds(r, v, &c->connect_us);
+		return;
+	case K_SERVER:
+		get_server(r, sub, v);
+		return;
+	case KEYS:
+		return;
+	}
+}
+
+/* A value, or each of a list's values. */
+static void get_values(struct reader *r, enum key k, const char *sub, const char *text)
+{
+	char *copy, *p, *item;
+
+	if (!keys[k].list) {
+		get_value(r, k, sub, text);
+		return;
+	}
+	copy = p = strdup(text);
+	while (copy && (item = strsep(&p, ";"))) {
+		char *e;
+
+		while (isspace((unsigned char)*item))
+			item++;
+		for (e = item + strlen(item); e > item && isspace((unsigned char)e[-1]); )
+			*--e = 0;
+		if (*item)
+			get_value(r, k, sub, item);
+	}
+	free(copy);
+}
+
+/* @name: of a key of [sentry], lower case.  Return: KEYS when unknown */
+static enum key key_find(const char *name, const char **sub)
+{
+	size_t n = strcspn(name, ".");
+
+	*sub = name[n] ? name + n + 1 : "";
+	for (uint32_t k = 0; k < KEYS; k++) {
+		if (strlen(keys[k].name) != n || strncasecmp(keys[k].name, name, n) != 0)
+			continue;
+		if (k == K_SERVER)
+			return **sub ? k : KEYS;
+		if (**sub && (!keys[k].list || (*sub)[strspn(*sub, "0123456789")]))
+			return KEYS;
+		return k;
+	}
+	return KEYS;
+}
+
+static void get_fault(struct reader *r, const char *name, const char *value)
+{
+	const char *words[16], *why;
+	char *copy = strdup(value), *p = copy, *w;
+	char first[64];
+	size_t n = 1;
+
+	/* a fault may stand several times: no-probe-reply.2 = ... */
+	snprintf(first, sizeof(first), "%.*s", (int)strcspn(name, "."), name);
+	words[0] = first;
+	while (copy && (w = strsep(&p, " \t")))
+		if (*w && n < 16)
+			words[n++] = w;
+	/* "freeze = on" reads better than an empty value */
+	if (n == 2 && strcasecmp(words[1], "on") == 0)
+		n = 1;
+	if (fault_add(&r->c->faults, words, n, &why))
+		bad(r, "%s: %s", first, why);
+	else
+		r->c->faults.v[r->c->faults.n - 1].once = false;
+	free(copy);
+}
+
+static int quiet(const char *fmt, ...)
+{
+	(void)fmt;
+	return 0;
+}
+
+/* Services first: Server.NAME refers to them. */
+static void get_all(struct reader *r, dictionary *d, bool services)
+{
+	for (size_t i = 0; i < r->n_seen; i++) {
+		const char *name = strchr(r->seen[i].name, ':') + 1;
+		const char *v = iniparser_getstring(d, r->seen[i].name, "");
+		const char *sub;
+		enum key k;
+
+		r->line = r->seen[i].line;
+		if (strncmp(r->seen[i].name, "fault:", 6) == 0) {
+			if (!services)
+				get_fault(r, name, v);
+			continue;
+		}
+		k = key_find(name, &sub);
+		if (k == KEYS && !services)
+			bad(r, "unknown key '%s' in [sentry]", name);
+		else if (k != KEYS && (k == K_SERVICES) == services)
+			get_values(r, k, sub, v);
+	}
+}
+
+static int defaults(struct conf *c)
+{
+	c->services = calloc(SENTRY_SERVICES_MAX, sizeof(*c->services));
+	if (!c->services)
+		return -ENOMEM;
+	prefix_parse("172.28.13.0/29", &c->pool4);
+	prefix_parse("fd61:7070:7475:13::/64", &c->pool6);
+	c->offer.mtu = 1400;
+	c->offer.max_streams = 65536;
+	c->tls_min = TLS1_2_VERSION;
+	c->tls_max = TLS1_3_VERSION;
+	c->idle_udp_us = LIMIT_ASSOC_IDLE_US;
+	c->idle_dns_us = LIMIT_ASSOC_DNS_US;
+	c->connect_us = 30 * USEC_PER_SEC;
+	return 0;
+}
+
+/* first usable address of a pool: every device may get the same */
+static void first_usable(const struct prefix *pool, struct ipaddr *out)
+{
+	*out = pool->addr;
+	if (pool->addr.family && pool->len < addr_len(pool->addr.family) * 8)
+		out->bytes[addr_len(pool->addr.family) - 1] |= 1;
+}
+
+static void check_whole(struct reader *r)
+{
+	struct conf *c = r->c;
+
+	r->line = 0;
+	if (!c->certificate || !c->private_key || !c->device_ca)
+		bad(r, "[sentry] needs Certificate, PrivateKey and DeviceCa");
+	if (!c->devices && !c->allow_unregistered)
+		bad(r, "[sentry] needs Devices, or AllowUnregistered = true");
+	if (c->tls_min > c->tls_max)
+		bad(r, "TlsMin is above TlsMax");
+	if (!c->n_listen)
+		get_listen(r, "0.0.0.0:443");
+	if (!c->n_services) {
+		get_service(r, "<IP_ANY>");
+		get_service(r, "<TCP_ANY>");
+	}
+	first_usable(&c->pool4, &c->offer.interface4);
+	first_usable(&c->pool6, &c->offer.interface6);
+	/* resuming comes later: the device is told that it cannot */
+	c->offer.resume_window_s = 0;
+}
+
+int conf_load(struct conf *c, const char *path)
+{
+	struct reader r = { .c = c, .path = path };
+	dictionary *d = NULL;
+	int err;
+
+	*c = (struct conf){ .path = path };
+	err = defaults(c);
+	r.seen = calloc(CONF_KEYS_MAX, sizeof(*r.seen));
+	if (err || !r.seen) {
+		err = -ENOMEM;
+		goto out;
+	}
+	err = scan(&r);
+	if (err)
+		goto out;
+	iniparser_set_error_callback(quiet);
+	d = iniparser_load(path);
+	if (!d) {
+		fprintf(stderr, "%s: not an INI file\n", path);
+		err = -EINVAL;
+		goto out;
+	}
+	get_all(&r, d, true);
+	get_all(&r, d, false);
+	check_whole(&r);
+	err = r.errors ? -EINVAL : 0;
+out:
+	if (d)
+		iniparser_freedict(d);
+	free(r.seen);
+	if (err)
+		conf_free(c);
+	return err;
+}
+
+void conf_free(struct conf *c)
+{
+	free(c->certificate);
+	free(c->private_key);
+	free(c->chain);
+	free(c->device_ca);
+	free(c->devices);
+	free(c->audit);
+	free(c->control);
+	free(c->ciphers);
+	free(c->resolvers);
+	free(c->services);
+	*c = (struct conf){ 0 };
+}

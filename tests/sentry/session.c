@@ -1,0 +1,641 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session.c - a session: admitted by its POST, then bytes of TLS to frames and
+ * frames to streams, and back.  Nothing here walks over the streams but the end.
+ */
+#define _GNU_SOURCE
+#include "tests/sentry/sentry.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SESSION_IN	(128 * 1024)	/* plain text parsed at once; over a frame's 65,544 */
+#define SESSION_ROOM	(128 * 1024)	/* frames made ahead of the socket */
+#define SESSION_RECORD	16384
+#define SESSION_IOV	16
+#define SESSION_RTT_US	(200 * USEC_PER_MSEC)
+#define SESSION_BUSY_S	5		/* Retry-After */
+
+/* DATA of one stream, gathered over the frames of a burst into one system call */
+struct batch {
+	struct stream *st;
+	int n;
+	size_t len;
+	struct iovec iov[SESSION_IOV];
+};
+
+/* one thread: one buffer, warm for whoever is served */
+static uint8_t in[SESSION_IN];
+
+/* ---- admission ------------------------------------------------------------- */
+
+const struct refusal *session_admit(struct sentry *s, const char *thumb, const char *device,
+				    const char *user)
+{
+	static const struct refusal
+		unknown = { 403, "device_unknown", "this device is not registered" },
+		certificate = { 403, "certificate_unknown",
+				"the device is registered with another certificate" },
+		mismatch = { 403, "identity_mismatch",
+			     "device_id or user_id is not that of this certificate" },
+		blocked = { 403, "device_blocked", "this device is blocked" },
+		user_blocked = { 403, "user_blocked", "this user is blocked" },
+		unenrolled = { 403, "device_not_enrolled", "this device is not enrolled" },
+		compliance = { 403, "device_not_compliant", "this device is not compliant" };
+	const struct device *d = devices_by_thumb(&s->devices, thumb);
+	json_t *said = json_object_get(s->blocked, device);
+
+	if (!d) {
+		if (devices_has_uid(&s->devices, device))
+			return &certificate;
+		if (!s->conf.allow_unregistered)
+			return &unknown;
+		return json_is_true(said) ? &blocked : NULL;
+	}
+	if (strcmp(d->uid, device) != 0 || strcmp(d->user, user) != 0)
+		return &mismatch;
+	if (said ? json_is_true(said) : d->blocked)
+		return &blocked;
+	if (d->user_blocked)
+		return &user_blocked;
+	if (!d->enrolled)
+		return &unenrolled;
+	return d->compliant ? NULL : &compliance;
+}
+
+void session_recheck(struct sentry *s)
+{
+	struct session *next;
+
+	for (struct session *ses = s->sessions; ses; ses = next) {
+		const struct refusal *r;
+
+		next = ses->next;
+		r = session_admit(s, ses->thumb, ses->device, ses->user);
+		if (r && !ses->closing)
+			session_goaway(ses, MUX_REVOKED, r->message);
+	}
+}
+
+static const struct service *find_service(const struct conf *c, const char *name)
+{
+	for (uint32_t i = 0; i < c->n_services; i++)
+		if (strcmp(c->services[i].name, name) == 0)
+			return &c->services[i];
+	return NULL;
+}
+
+static uint32_t sessions_of(const struct sentry *s, const char *device)
+{
+	uint32_t n = 0;
+
+	for (const struct session *ses = s->sessions; ses; ses = ses->next)
+		n += !ses->closing && strcmp(ses->device, device) == 0;
+	return n;
+}
+
+/* Return: true when the request was refused */
+static bool refused(struct conn *c, const struct atp_request *r, const struct service **sv)
+{
+	struct sentry *s = c->s;
+	struct fault *f = fault_find(s->faults, FAULT_REFUSE, r->device_id);
+	const struct refusal *no;
+	const char *why;
+
+	if (f) {
+		fault_fire(s, f, r->device_id);
+		conn_refuse(c, f->status, f->code, "refused by a fault", f->retry_after_s);
+		return true;
+	}
+	/* on a resumed TLS session nobody looked at the dates */
+	if (!tls_cert_current(c)) {
+		conn_refuse(c, 403, "certificate_unknown", "the certificate has expired", 0);
+		return true;
+	}
+	no = session_admit(s, c->thumb, r->device_id, r->user_id);
+	if (no) {
+		conn_refuse(c, no->status, no->code, no->message, 0);
+		return true;
+	}
+	*sv = find_service(&s->conf, r->service);
+	if (!*sv) {
+		if (r->service[0] != '<' && service_name_check(r->service, &why))
+			conn_refuse(c, 400, "bad_request", why, 0);
+		else
+			conn_refuse(c, 404, "service_unknown", "no such service here", 0);
+		return true;
+	}
+	if (sessions_of(s, r->device_id) >= SENTRY_SESSIONS_DEVICE) {
+		conn_refuse(c, 429, "busy", "too many sessions of this device", SESSION_BUSY_S);
+		return true;
+	}
+	if (s->stopping) {
+		conn_refuse(c, 503, "draining", "this endpoint is stopping", SESSION_BUSY_S);
+		return true;
+	}
+	return false;
+}
+
+/* ---- what the mux asks -------------------------------------------------------- */
+
+static size_t session_pull(void *ctx, void *user, uint8_t *dst, size_t max)
+{
+	struct session *ses = ctx;
+
+	/* a session that is ending has lost its streams already */
+	if (ses->closing || !user)
+		return 0;
+	return tcp_pull(user, dst, max);
+}
+
+static void session_closed(void *ctx, void *user)
+{
+	struct session *ses = ctx;
+	struct stream *st = user;
+
+	if (ses->closing || !st)
+		return;
+	st->ms = NULL;
+	stream_forget(st);
+}
+
+/* ---- begin and end -------------------------------------------------------------- */
+
+static const char *session_id(struct session *ses, const uint8_t raw[ATP_SESSION_ID])
+{
+	static const char abc[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	uint32_t bits = 0, have = 0, n = 0;
+
+	for (int i = 0; i < ATP_SESSION_ID; i++) {
+		bits = bits << 8 | raw[i];
+		for (have += 8; have >= 6; have -= 6)
+			ses->id[n++] = abc[bits >> (have - 6) & 63];
+	}
+	ses->id[n++] = abc[bits << (6 - have) & 63];
+	ses->id[n] = 0;
+	return ses->id;
+}
+
+static void session_free(struct session *ses)
+{
+	mux_free(ses->mux);
+	free(ses->device);
+	free(ses->user);
+	ses->mux = NULL;
+	ses->device = ses->user = NULL;
+}
+
+static struct session *session_new(struct conn *c, const struct atp_request *r,
+				   const struct service *sv)
+{
+	static const struct mux_ops ops = { session_pull, session_closed };
+	struct sentry *s = c->s;
+	struct mux_config mc = { .role = MUX_SERVER, .max_streams = s->conf.offer.max_streams };
+	struct session *ses = calloc(1, sizeof(*ses));
+
+	if (!ses)
+		return NULL;
+	ses->s = s;
+	ses->conn = c;
+	ses->service = sv;
+	ses->mux_timer = (struct timer){ .kind = TIMER_MUX, .owner = ses };
+	ses->device = strdup(r->device_id);
+	ses->user = strdup(r->user_id);
+	ses->mux = mux_new(&mc, &ops, ses);
+	if (!ses->device || !ses->user || !ses->mux) {
+		session_free(ses);
+		free(ses);
+		return NULL;
+	}
+	memcpy(ses->thumb, c->thumb, sizeof(ses->thumb));
+	snprintf(ses->platform, sizeof(ses->platform), "%s", r->platform);
+	snprintf(ses->client, sizeof(ses->client), "%s", r->client);
+	ses->tcp_idle_ms = r->tcp_idle_ms;
+	ses->number = ++s->session_number;
+	ses->since = event_wall();
+	ses->since_mono = ses->fault_at = s->now;
+	return ses;
+}
+
+static void session_say(struct session *ses, const char *event, json_t *more)
+{
+	struct conn *c = ses->conn;
+	char peer[ADDR_STRLEN];
+	json_t *o = json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:i}", "session", (int)ses->number,
+			      "id", ses->id, "device", ses->device, "user", ses->user,
+			      "service", ses->service->name,
+			      "clientHost", c ? addr_format(&c->peer, peer) : "-",
+			      "clientPort", c ? (int)c->peer_port : 0);
+
+	if (o && more)
+		json_object_update(o, more);
+	json_decref(more);
+	event_emit(ses->s, event, o);
+}
+
+bool session_begin(struct conn *c, const struct atp_request *r)
+{
+	struct sentry *s = c->s;
+	const struct service *sv = NULL;
+	uint8_t raw[ATP_SESSION_ID];
+	char config[LIMIT_CONFIG];
+	struct session *ses;
+	struct fault *f;
+	int n, len;
+
+	if (refused(c, r, &sv))
+		return false;
+	ses = session_new(c, r, sv);
+	c->head = malloc(1024);
+	if (!ses || !c->head || RAND_bytes(raw, sizeof(raw)) != 1)
+		goto nomem;
+	session_id(ses, raw);
+	/* a request to resume gets a new session: nothing is kept here yet */
+	n = atp_accept_write(c->head, 1024, raw, false, 0);
+	if (n < 0)
+		goto nomem;
+	c->head_len = (size_t)n;
+	c->head_off = 0;
+	f = fault_find(s->faults, FAULT_NO_CONFIG, ses->device);
+	if (f) {
+		fault_fire(s, f, ses->device);
+	} else {
+		len = atp_config_write(&s->conf.offer, config, sizeof(config));
+		if (len < 0 || mux_send_config(ses->mux, config, (size_t)len))
+			goto nomem;
+	}
+	ses->next = s->sessions;
+	if (ses->next)
+		ses->next->prev = ses;
+	s->sessions = ses;
+	c->ses = ses;
+	s->counters.sessions++;
+	session_say(ses, "session.open", json_pack("{s:s,s:s,s:b,s:s,s:s,s:i,s:b}",
+		    "tls", SSL_get_version(c->ssl), "cipher", SSL_get_cipher_name(c->ssl),
+		    "tlsResumed", SSL_session_reused(c->ssl), "platform", ses->platform,
+		    "client", ses->client, "tcpIdleMs", (int)ses->tcp_idle_ms,
+		    "resumeAsked", (int)r->resume));
+	return true;
+nomem:
+	if (ses) {
+		session_free(ses);
+		free(ses);
+	}
+	free(c->head);
+	c->head = NULL;
+	conn_refuse(c, 503, "busy", "out of memory", SESSION_BUSY_S);
+	return false;
+}
+
+static void session_drop_streams(struct session *ses)
+{
+	ses->closing = true;
+	ses->reap = NULL;
+	while (ses->streams) {
+		ses->streams->ms = NULL;
+		stream_gone(ses->streams, true);
+	}
+}
+
+void session_end(struct session *ses, const char *why)
+{
+	struct sentry *s = ses->s;
+	const struct mux_counters *k = mux_counters(ses->mux);
+
+	session_drop_streams(ses);
+	s->counters.sessions_ended++;
+	session_say(ses, "session.close", json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I}", "reason", why,
+		    "bytesIn", (json_int_t)k->bytes_in, "bytesOut", (json_int_t)k->bytes_out,
+		    "farIn", (json_int_t)ses->far_in, "farOut", (json_int_t)ses->far_out,
+		    "streams", (json_int_t)ses->streams_total,
+		    "probes", (json_int_t)ses->probes));
+	timer_off(&s->loop, &ses->mux_timer);
+	if (ses->prev)
+		ses->prev->next = ses->next;
+	else
+		s->sessions = ses->next;
+	if (ses->next)
+		ses->next->prev = ses->prev;
+	if (ses->conn)
+		ses->conn->ses = NULL;
+	ses->conn = NULL;
+	session_free(ses);
+	sentry_bury(s, &ses->grave);
+}
+
+void session_goaway(struct session *ses, enum mux_goaway reason, const char *text)
+{
+	static const char *const names[] = {
+		"bye", "draining", "revoked", "protocol_error", "replaced", "internal",
+	};
+
+	if (ses->closing)
+		return;
+	ses->s->counters.goaways++;
+	mux_goaway(ses->mux, reason, ses->last_id, text);
+	session_say(ses, "session.goaway", json_pack("{s:s,s:s}", "reason",
+		    (unsigned int)reason < 6 ? names[reason] : "other", "text", text));
+	if (reason == MUX_DRAINING) {
+		conn_touch(ses->conn);
+		return;
+	}
+	session_drop_streams(ses);
+	conn_closing(ses->conn);
+}
+
+/* ---- input --------------------------------------------------------------------- */
+
+static void batch_flush(struct batch *b)
+{
+	struct stream *st = b->st;
+
+	if (!st)
+		return;
+	b->st = NULL;
+	tcp_write(st, b->iov, b->n, b->len);
+	b->n = 0;
+	b->len = 0;
+}
+
+static void batch_add(struct batch *b, struct stream *st, const uint8_t *data, size_t len)
+{
+	if (b->st != st || b->n == SESSION_IOV)
+		batch_flush(b);
+	b->st = st;
+	/* frames that follow each other are not adjacent: headers lie between */
+	b->iov[b->n++] = (struct iovec){ .iov_base = (void *)(uintptr_t)data, .iov_len = len };
+	b->len += len;
+}
+
+static void session_probe(struct session *ses, bool answered)
+{
+	ses->probes++;
+	ses->s->counters.probes++;
+	session_say(ses, "probe", json_pack("{s:I,s:b}", "n", (json_int_t)ses->probes,
+					    "answered", (int)answered));
+}
+
+static void session_event(struct session *ses, struct mux_event *ev, struct batch *b)
+{
+	struct stream *st = ev->user;
+
+	if (ev->type == MUX_EV_DATA) {
+		if (st && st->state != STREAM_GONE)
+			batch_add(b, st, ev->data, ev->len);
+		return;
+	}
+	batch_flush(b);
+	switch (ev->type) {
+	case MUX_EV_OPEN:
+		ses->last_id = mux_stream_id(ev->stream);
+		stream_open(ses, ev);
+		break;
+	case MUX_EV_FIN:
+		if (st && st->state != STREAM_GONE)
+			tcp_fin(st);
+		break;
+	case MUX_EV_RESET:
+		if (st)
+			st->reset_in = true;	/* closed() brings the rest */
+		break;
+	case MUX_EV_DGRAM:
+		if (st && st->assoc && st->state != STREAM_GONE)
+			assoc_dgram(st, &ev->u.dgram, ev->data, ev->len);
+		break;
+	case MUX_EV_PROBE:
+		session_probe(ses, true);
+		break;
+	case MUX_EV_GOAWAY:
+		session_say(ses, "session.bye", json_pack("{s:i,s:s%}", "reason",
+			    (int)ev->u.goaway.reason, "text", ev->data ? (const char *)ev->data : "",
+			    ev->data ? ev->len : 0));
+		conn_finish(ses->conn);
+		break;
+	case MUX_EV_DATA:
+	case MUX_EV_CONFIG:
+	case MUX_EV_OPENED:
+	case MUX_EV_REFUSED:
+	case MUX_EV_DGRAM_ERROR:
+	case MUX_EV_PROBE_REPLY:
+		break;
+	}
+}
+
+static void session_broken(struct session *ses)
+{
+	ses->s->counters.protocol_errors++;
+	session_say(ses, "session.error", json_pack("{s:s}", "text", mux_error(ses->mux)));
+	session_drop_streams(ses);
+	conn_closing(ses->conn);
+}
+
+/*
+ * Under the fault no-probe-reply a PROBE never reaches the mux, which would
+ * answer it.  @len is cut to one frame, so that each frame is looked at.
+ * Return: bytes of a PROBE at @p that was swallowed, 0: none
+ */
+static size_t probe_swallow(struct session *ses, const uint8_t *p, size_t *len)
+{
+	static const uint8_t probe[8] = { 0x11, 0, 0, 8, 0, 0, 0, 0 };
+	struct fault *f;
+	size_t frame;
+
+	if (*len < LIMIT_FRAME_HEADER)
+		return 0;
+	frame = LIMIT_FRAME_HEADER + ((size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3]);
+	if (frame < *len)
+		*len = frame;
+	if (*len < 16 || memcmp(p, probe, sizeof(probe)) != 0)
+		return 0;
+	f = fault_find(ses->s->faults, FAULT_NO_PROBE_REPLY, ses->device);
+	if (!f)
+		return 0;
+	fault_fire(ses->s, f, ses->device);
+	session_probe(ses, false);
+	return 16;
+}
+
+/* Frames of @len bytes at in[].  Return: bytes taken; the session may be over. */
+static size_t session_parse(struct session *ses, size_t len)
+{
+	struct sentry *s = ses->s;
+	struct batch b = { 0 };
+	struct mux_event ev;
+	bool look = fault_find(s->faults, FAULT_NO_PROBE_REPLY, ses->device) != NULL;
+	size_t off = 0;
+
+	while (off < len && !ses->closing) {
+		size_t n = len - off, used = 0;
+		int r;
+
+		if (look) {
+			used = probe_swallow(ses, in + off, &n);
+			off += used;
+			if (used)
+				continue;
+		}
+		r = mux_recv(ses->mux, in + off, n, &used, &ev, s->now);
+		off += used;
+		if (r < 0) {
+			batch_flush(&b);
+			if (!ses->closing)
+				session_broken(ses);
+			return len;
+		}
+		if (r == 0) {
+			if (!used || !look)
+				break;
+			continue;	/* one frame was taken, it had no event */
+		}
+		session_event(ses, &ev, &b);
+		if (ses->reap && !b.st)
+			stream_reap(ses);
+	}
+	batch_flush(&b);
+	if (ses->closing)
+		return len;
+	stream_reap(ses);
+	return off;
+}
+
+/* Keeps the incomplete frame at the end of in[].  Return: 0, -ENOMEM */
+static int keep_part(struct conn *c, size_t off, size_t len)
+{
+	c->part_len = len - off;
+	if (!c->part_len)
+		return 0;
+	if (!c->part)
+		c->part = malloc(LIMIT_FRAME_HEADER + LIMIT_PAYLOAD);
+	if (!c->part)
+		return -ENOMEM;
+	memcpy(c->part, in + off, c->part_len);
+	return 0;
+}
+
+void session_input(struct session *ses)
+{
+	struct conn *c = ses->conn;
+	size_t have = c->part_len, burst = 0, off;
+	int n = 1;
+
+	c->read_again = false;
+	if (c->no_read || ses->closing)
+		return;
+	if (have)
+		memcpy(in, c->part, have);
+	do {
+		while (have < SESSION_IN && (n = conn_read(c, in + have, SESSION_IN - have)) > 0) {
+			have += (size_t)n;
+			burst += (size_t)n;
+		}
+		off = session_parse(ses, have);
+		if (ses->closing)
+			return;		/* GOAWAY either way: nothing more is read */
+		memmove(in, in + off, have - off);
+		have -= off;
+	} while (n > 0 && burst < LIMIT_BURST);
+	if (n < 0 || keep_part(c, 0, have)) {
+		conn_drop(c, false, n == -EPIPE ? "end of file" : "cut");
+		return;
+	}
+	/* OpenSSL may hold records that epoll knows nothing of */
+	c->read_again = n > 0;
+	mux_recv_done(ses->mux, ses->s->now);
+	conn_touch(c);
+}
+
+/* ---- output ----------------------------------------------------------------------- */
+
+/* Return: 1 all is out, 0 blocked, -EIO */
+static int session_output(struct session *ses)
+{
+	struct conn *c = ses->conn;
+	struct sentry *s = ses->s;
+	size_t total = 0;
+	int n;
+
+	n = conn_write_head(c);
+	while (n > 0) {
+		size_t len = 0, off = 0;
+		const uint8_t *span = mux_output(ses->mux, SESSION_ROOM, &len, s->now);
+
+		if (!span || !len)
+			break;
+		while (off < len) {
+			size_t piece = len - off < SESSION_RECORD ? len - off : SESSION_RECORD;
+
+			n = conn_write(c, span + off, piece, len - off > piece);
+			if (n <= 0)
+				break;
+			off += (size_t)n;
+		}
+		mux_written(ses->mux, off);
+		total += off;
+		if (n > 0 && total >= LIMIT_BURST) {
+			conn_touch(c);		/* others first */
+			break;
+		}
+	}
+	conn_push(c);
+	return n;
+}
+
+static void session_rtt(struct session *ses)
+{
+	struct conn *c = ses->conn;
+	struct tcp_info ti;
+	socklen_t len = sizeof(ti);
+
+	if (ses->s->now < c->rtt_read + SESSION_RTT_US)
+		return;
+	c->rtt_read = ses->s->now;
+	if (getsockopt(c->src.fd, IPPROTO_TCP, TCP_INFO, &ti, &len) == 0)
+		mux_set_rtt(ses->mux, ti.tcpi_rtt);
+}
+
+void session_serve(struct session *ses)
+{
+	struct conn *c = ses->conn;
+	struct sentry *s = ses->s;
+	uint64_t next;
+	int n;
+
+	if (c->no_write)
+		return;
+	session_rtt(ses);
+	n = c->want_write ? 0 : session_output(ses);
+	stream_reap(ses);
+	if (n < 0) {
+		/* what the peer said last may say why */
+		if (c->state == CONN_UP && !c->no_read)
+			session_input(ses);
+		if (c->ses)
+			conn_drop(c, false, "cut");
+		return;
+	}
+	if (c->state == CONN_CLOSING) {
+		if (n > 0)
+			conn_finish(c);
+		return;
+	}
+	if (n > 0 && ses->fault_at && s->now >= ses->fault_at) {
+		fault_apply(ses);
+		if (c->state != CONN_UP)
+			return;
+	}
+	next = mux_timer(ses->mux, s->now);
+	if (next <= s->now)
+		next = s->now + USEC_PER_MSEC;
+	if (ses->fault_at && ses->fault_at < next)
+		next = ses->fault_at > s->now ? ses->fault_at : s->now + USEC_PER_MSEC;
+	if (next == UINT64_MAX)
+		timer_off(&s->loop, &ses->mux_timer);
+	else
+		timer_set(&s->loop, &ses->mux_timer, next);
+}
