@@ -91,7 +91,7 @@ setup: ## install what is missing (packages; lwIP's source)
 
 $(LWIP)/core/tcp.c:
 	@scripts/setup
-$(LWIP_SRC): | $(LWIP)/core/tcp.c
+$(filter-out %/core/tcp.c,$(LWIP_SRC)): | $(LWIP)/core/tcp.c
 
 # ---- rules -------------------------------------------------------------------
 
