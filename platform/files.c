@@ -212,9 +212,7 @@ int files_open_identity(const struct profile *p, struct identity *id, char *why,
 	};
 	uint32_t i;
 
-	id->certificate = id->key = id->chain = id->ca = -1;
-	for (i = 0; i < PROFILE_MAX_PINS; i++)
-		id->pins[i] = -1;
+	files_forget_identity(id);
 	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		if (!files[i].path[0])
 			continue;
@@ -238,6 +236,15 @@ int files_open_identity(const struct profile *p, struct identity *id, char *why,
 			return EXIT_PROFILE;
 	}
 	return 0;
+}
+
+void files_forget_identity(struct identity *id)
+{
+	int i;
+
+	id->certificate = id->key = id->chain = id->ca = -1;
+	for (i = 0; i < PROFILE_MAX_PINS; i++)
+		id->pins[i] = -1;
 }
 
 static void close_one(int *fd)

@@ -57,6 +57,7 @@ struct identity {
  */
 int files_open_identity(const struct profile *p, struct identity *id, char *why, size_t size);
 void files_close_identity(struct identity *id);
+void files_forget_identity(struct identity *id);	/* all -1, closes nothing */
 
 /*
  * files_check_stat() - pure half of the judgement

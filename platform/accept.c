@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * accept.c - the control socket: who may ask, one request of fixed size, and
+ * lines back, without ever waiting for anybody.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "platform/daemon.h"
+#include "platform/report.h"
+
+#define EXIT_UNEXPECTED	1
+#define EXIT_PERMISSION	7
+#define GROUPS_MAX	1024	/* supplementary groups of a caller that are looked at */
+#define BACKLOG		16
+
+void accept_init(struct daemon *d)
+{
+	int i;
+
+	d->listen_fd = -1;
+	for (i = 0; i < DAEMON_CLIENTS; i++) {
+		d->clients[i].fd = -1;
+		d->clients[i].d = d;
+	}
+}
+
+int accept_listen(struct daemon *d)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int dir, fd, err;
+
+	dir = open(d->o.run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		goto fail;
+	/* by way of /proc, for a run folder may have a longer path than sun_path holds */
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "/proc/self/fd/%d/" NAMES_CONTROL_SOCKET, dir);
+	if (unlinkat(dir, NAMES_CONTROL_SOCKET, 0) < 0 && errno != ENOENT)
+		goto fail;
+	if (fchmod(fd, 0600) < 0 ||	/* the mode that bind() gives the file */
+	    bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 ||
+	    fchownat(dir, NAMES_CONTROL_SOCKET, (uid_t)-1, d->group, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fchmodat(dir, NAMES_CONTROL_SOCKET, 0660, 0) < 0 ||
+	    listen(fd, BACKLOG) < 0)
+		goto fail;
+	close(dir);
+	d->listen_fd = fd;
+	return 0;
+fail:
+	err = -errno;
+	if (fd >= 0)
+		close(fd);
+	close(dir);
+	return err;
+}
+
+/* ---- lines out -------------------------------------------------------------------- */
+
+static void client_flush(struct client *c)
+{
+	ssize_t n;
+
+	if (c->fd < 0 || !c->out_len)
+		return;
+	n = send(c->fd, c->out, c->out_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			c->out_len = 0;		/* it is gone; poll says so soon */
+		return;
+	}
+	c->out_len -= (size_t)n;
+	memmove(c->out, c->out + n, c->out_len);
+	c->out_since = c->d->now;
+}
+
+static void client_append(struct client *c, const char *line, size_t len)
+{
+	if (c->out_len + len > c->out_size) {
+		size_t size = c->out_size ? c->out_size * 2 : CONTROL_LINE_MAX;
+		char *p = size <= DAEMON_OUT_MAX ? realloc(c->out, size) : NULL;
+
+		if (!p) {
+			c->out_cut = true;
+			return;
+		}
+		c->out = p;
+		c->out_size = size;
+	}
+	if (!c->out_len)
+		c->out_since = c->d->now;
+	memcpy(c->out + c->out_len, line, len);
+	c->out_len += len;
+	client_flush(c);
+}
+
+void client_say(struct client *c, const char *to, const char *fmt, ...)
+{
+	char line[CONTROL_LINE_MAX];
+	int head, len;
+	va_list ap;
+
+	if (c->fd < 0)
+		return;
+	head = snprintf(line, sizeof(line), "%s ", to);
+	va_start(ap, fmt);
+	len = vsnprintf(line + head, sizeof(line) - (size_t)head - 1, fmt, ap);
+	va_end(ap);
+	if (len < 0)
+		return;
+	len += head;
+	if (len > (int)sizeof(line) - 2)
+		len = (int)sizeof(line) - 2;	/* cut */
+	line[len++] = '\n';
+	client_append(c, line, (size_t)len);
+}
+
+void client_exit(struct client *c, int code)
+{
+	char line[48];
+	int len;
+
+	if (c->fd < 0)
+		return;
+	if (c->out_cut)		/* room for this is there as soon as some was taken */
+		c->out_len = c->out_len > CONTROL_LINE_MAX ? c->out_len - CONTROL_LINE_MAX : 0;
+	len = snprintf(line, sizeof(line), "%sexit %d\n", c->out_cut ? "\nerr ...\n" : "", code);
+	client_append(c, line, (size_t)len);
+	c->slot = NULL;
+	c->wait = CLIENT_LEAVING;
+	if (!c->out_len)
+		client_drop(c);
+}
+
+void client_drop(struct client *c)
+{
+	if (c->fd >= 0)
+		close(c->fd);
+	free(c->out);
+	*c = (struct client){ .fd = -1, .d = c->d };
+}
+
+/* ---- who may ------------------------------------------------------------------------ */
+
+/* uid 0, the daemon's own, or a member of the group: as the kernel knows it of the peer. */
+static bool peer_allowed(const struct daemon *d, int fd, uid_t *uid)
+{
+	gid_t groups[GROUPS_MAX];
+	socklen_t len = sizeof(struct ucred);
+	struct ucred cred;
+	size_t i;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return false;
+	*uid = cred.uid;
+	if (cred.uid == 0 || cred.uid == geteuid() || cred.gid == d->group)
+		return true;
+	len = sizeof(groups);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0)
+		return false;
+	for (i = 0; i < len / sizeof(groups[0]); i++) {
+		if (groups[i] == d->group)
+			return true;
+	}
+	return false;
+}
+
+/* A few words to one who is not let in; whether they arrive does not matter. */
+static void turn_away(int fd, const char *why, int code)
+{
+	char text[256];
+	int len = snprintf(text, sizeof(text), "err apptunnel: %s\nexit %d\n", why, code);
+
+	if (send(fd, text, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		len = 0;
+	close(fd);
+}
+
+static void accept_one(struct daemon *d, int fd)
+{
+	struct client *free_one = NULL;
+	unsigned int i, same = 0;
+	uid_t uid = (uid_t)-1;
+
+	if (!peer_allowed(d, fd, &uid)) {
+		turn_away(fd, "only root and members of the daemon's group may do this",
+			  EXIT_PERMISSION);
+		return;
+	}
+	for (i = 0; i < DAEMON_CLIENTS; i++) {
+		if (d->clients[i].fd < 0)
+			free_one = &d->clients[i];
+		else if (d->clients[i].uid == uid)
+			same++;
+	}
+	if (!free_one || same >= DAEMON_CLIENTS_UID || d->stopping) {
+		turn_away(fd, d->stopping ? "apptunneld is stopping" :
+			  "apptunneld has too many requests at the moment", EXIT_UNEXPECTED);
+		return;
+	}
+	free_one->fd = fd;
+	free_one->uid = uid;
+	free_one->wait = CLIENT_READING;
+	free_one->deadline = d->now + CONTROL_DEADLINE_MS;
+}
+
+void accept_ready(struct daemon *d)
+{
+	int fd, n;
+
+	for (n = 0; n < BACKLOG; n++) {
+		fd = accept4(d->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0)
+			return;
+		accept_one(d, fd);
+	}
+}
+
+/* ---- requests in ----------------------------------------------------------------------- */
+
+static void client_bad(struct client *c, const char *why)
+{
+	client_say(c, "err", "apptunnel: %s", why);
+	client_exit(c, EXIT_UNEXPECTED);
+}
+
+static void client_read(struct daemon *d, struct client *c)
+{
+	ssize_t n;
+
+	n = recv(c->fd, (char *)&c->req + c->got, sizeof(c->req) - c->got, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		client_drop(c);
+		return;
+	}
+	c->got += (size_t)n;
+	if (c->got < sizeof(c->req))
+		return;
+	c->deadline = DAEMON_NEVER;
+	if (control_request_check(&c->req)) {
+		client_bad(c, "apptunneld does not understand this request (another version?)");
+		return;
+	}
+	answer_request(d, c);
+}
+
+/* After the request there is nothing more to come but the end. */
+static void client_listen(struct daemon *d, struct client *c)
+{
+	char byte;
+	ssize_t n = recv(c->fd, &byte, 1, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	c->eof = true;
+	if (c->slot)
+		supervise_interrupted(d, c);
+}
+
+short client_events(const struct client *c)
+{
+	return (short)((c->eof ? 0 : POLLIN) | (c->out_len ? POLLOUT : 0));
+}
+
+void client_ready(struct daemon *d, struct client *c, short revents)
+{
+	if (revents & POLLOUT)
+		client_flush(c);
+	if (c->wait == CLIENT_LEAVING && !c->out_len) {
+		client_drop(c);
+		return;
+	}
+	if ((revents & POLLIN) && c->wait == CLIENT_READING)
+		client_read(d, c);
+	else if ((revents & POLLIN) && !c->eof)
+		client_listen(d, c);
+	if (c->fd >= 0 && (revents & (POLLHUP | POLLERR | POLLNVAL))) {
+		/* not even half of it is left */
+		if (c->slot && !c->eof)
+			supervise_interrupted(d, c);
+		client_drop(c);
+	}
+}
+
+uint64_t client_deadline(const struct client *c)
+{
+	uint64_t until = c->wait == CLIENT_READING || c->wait == CLIENT_UP ?
+			 c->deadline : DAEMON_NEVER;
+	uint64_t out = c->out_len ? c->out_since + CONTROL_DEADLINE_MS : DAEMON_NEVER;
+
+	return out < until ? out : until;
+}
+
+void client_timer(struct daemon *d, struct client *c)
+{
+	if (c->out_len && d->now >= c->out_since + CONTROL_DEADLINE_MS) {
+		/* it does not read: as good as gone */
+		if (c->slot)
+			supervise_interrupted(d, c);
+		client_drop(c);
+	} else if (c->wait == CLIENT_READING && d->now >= c->deadline) {
+		client_bad(c, "no request came");
+	} else if (c->wait == CLIENT_UP && d->now >= c->deadline) {
+		c->deadline = DAEMON_NEVER;
+		supervise_timeout(d, c);
+	}
+}

@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * apptunneld: supervisor and helper, the one process with privileges.
+ *
+ * It takes requests on a socket (accept.c, answer.c), has profiles read by an
+ * unprivileged child (parse.c), locks and changes the machine by a journalled
+ * list (apply.c), runs one unprivileged engine a profile (supervise.c) and
+ * gives it sockets, a TUN and descriptors (serve.c).  It parses no text of a
+ * peer, a user or a profile, runs no shell and nothing but its two children,
+ * and links neither OpenSSL nor lwIP.
+ *
+ * One thread, one poll loop; main() names the phases.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "platform/daemon.h"
+#include "platform/isolate.h"
+#include "platform/report.h"
+
+#define HOSTS_FILE	"/etc/hosts"
+#define LOCK_FILE	"apptunneld.pid"
+#define NET_SETTLE_MS	500	/* a change of the network is rarely one message */
+
+enum {
+	EXIT_DONE = 0, EXIT_UNEXPECTED = 1, EXIT_USAGE = 2, EXIT_UNDO = 5, EXIT_PERMISSION = 7,
+	EXIT_CONFLICT = 16,
+};
+
+/* ---- phase: options ------------------------------------------------------------------------ */
+
+static void usage(FILE *f)
+{
+	fputs("Usage: apptunneld [OPTION]...\n"
+	      "The daemon of AppTunnel for Linux.  It stays in the foreground.\n\n"
+	      "  --profile-dir DIR   profiles (" NAMES_PROFILE_DIR ")\n"
+	      "  --run-dir DIR       control socket, lock (" NAMES_RUN_DIR ")\n"
+	      "  --state-dir DIR     journal (" NAMES_STATE_DIR ")\n"
+	      "  --resolv-conf FILE  " NAMES_RESOLV_CONF "\n"
+	      "  --hosts FILE        " HOSTS_FILE "\n"
+	      "  --libexec-dir DIR   where apptunnel-engine and apptunnel-parser are\n"
+	      "  --mark N            bypass bit, one bit (0x01000000)\n"
+	      "  --table N           first routing table (44300)\n"
+	      "  --priority N        first rule priority (4430)\n"
+	      "  --group NAME|GID    who may use the control socket (" NAMES_USER ")\n"
+	      "  --user NAME|UID     user of engine and parser (" NAMES_USER ")\n"
+	      "  --no-vnet-hdr       open the TUN without virtio headers\n"
+	      "  --cleanup           undo what a killed daemon left, and exit\n"
+	      "  --foreground        the only way there is; accepted for service files\n"
+	      "  --help, --version\n\n"
+	      "Signals: TERM and INT disconnect, undo and end; USR1 writes the state to stderr.\n"
+	      "Example: apptunneld --run-dir /tmp/run --state-dir /tmp/state --profile-dir .\n", f);
+}
+
+static bool number(const char *text, uint32_t min, uint32_t max, uint32_t *out)
+{
+	unsigned long long v;
+	char *end;
+
+	if (text[0] < '0' || text[0] > '9')
+		return false;
+	errno = 0;
+	v = strtoull(text, &end, 0);
+	if (errno || *end || v < min || v > max)
+		return false;
+	*out = (uint32_t)v;
+	return true;
+}
+
+/* The folder of this executable, when the engine lies beside it (a build tree). */
+static void find_libexec(char *dir, size_t size)
+{
+	char self[PROFILE_PATH_MAX], engine[PROFILE_PATH_MAX + 32];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	snprintf(dir, size, "%s", APPTUNNEL_LIBEXECDIR);
+	if (n <= 0)
+		return;
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	if (!slash)
+		return;
+	*slash = '\0';
+	snprintf(engine, sizeof(engine), "%s/apptunnel-engine", self);
+	if (access(engine, X_OK) == 0)
+		snprintf(dir, size, "%s", self);
+}
+
+/* The parser's folder and the journal need absolute paths.  NULL: too long */
+static const char *absolute(const char *path)
+{
+	char cwd[PROFILE_PATH_MAX], *out;
+
+	if (path[0] == '/')
+		return strlen(path) < PROFILE_PATH_MAX ? path : NULL;
+	if (!getcwd(cwd, sizeof(cwd)) || strlen(cwd) + strlen(path) + 2 > PROFILE_PATH_MAX)
+		return NULL;
+	out = malloc(PROFILE_PATH_MAX);		/* lives as long as the process */
+	if (out)
+		snprintf(out, PROFILE_PATH_MAX, "%s/%s", cwd, path);
+	return out;
+}
+
+enum {
+	OPT_PROFILE_DIR = 256, OPT_RUN_DIR, OPT_STATE_DIR, OPT_RESOLV_CONF, OPT_HOSTS, OPT_LIBEXEC,
+	OPT_MARK, OPT_TABLE, OPT_PRIORITY, OPT_GROUP, OPT_USER, OPT_NO_VNET_HDR, OPT_CLEANUP,
+	OPT_FOREGROUND, OPT_HELP, OPT_VERSION
+};
+
+static const struct option options[] = {
+	{ "profile-dir", required_argument, NULL, OPT_PROFILE_DIR },
+	{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
+	{ "state-dir", required_argument, NULL, OPT_STATE_DIR },
+	{ "resolv-conf", required_argument, NULL, OPT_RESOLV_CONF },
+	{ "hosts", required_argument, NULL, OPT_HOSTS },
+	{ "libexec-dir", required_argument, NULL, OPT_LIBEXEC },
+	{ "mark", required_argument, NULL, OPT_MARK },
+	{ "table", required_argument, NULL, OPT_TABLE },
+	{ "priority", required_argument, NULL, OPT_PRIORITY },
+	{ "group", required_argument, NULL, OPT_GROUP },
+	{ "user", required_argument, NULL, OPT_USER },
+	{ "no-vnet-hdr", no_argument, NULL, OPT_NO_VNET_HDR },
+	{ "cleanup", no_argument, NULL, OPT_CLEANUP },
+	{ "foreground", no_argument, NULL, OPT_FOREGROUND },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ NULL, 0, NULL, 0 }
+};
+
+static bool option_path(const char **slot, const char *arg)
+{
+	*slot = absolute(arg);
+	return *slot != NULL;
+}
+
+/* Return: -1: go on; else the exit code */
+static int take_options(struct daemon_opts *o, int argc, char **argv)
+{
+	const char *libexec = NULL;
+	bool ok = true;
+	int c;
+
+	*o = (struct daemon_opts){
+		.profile_dir = NAMES_PROFILE_DIR, .run_dir = NAMES_RUN_DIR,
+		.state_dir = NAMES_STATE_DIR, .resolv_conf = NAMES_RESOLV_CONF,
+		.hosts = HOSTS_FILE, .mark = NAMES_MARK, .table = NAMES_TABLE,
+		.prio = NAMES_RULE_PRIO,
+	};
+	find_libexec(o->libexec_dir, sizeof(o->libexec_dir));
+	while (ok && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case OPT_PROFILE_DIR:
+			ok = option_path(&o->profile_dir, optarg);
+			break;
+		case OPT_RUN_DIR:
+			ok = option_path(&o->run_dir, optarg);
+			break;
+		case OPT_STATE_DIR:
+			ok = option_path(&o->state_dir, optarg);
+			break;
+		case OPT_RESOLV_CONF:
+			ok = option_path(&o->resolv_conf, optarg);
+			break;
+		case OPT_HOSTS:
+			ok = option_path(&o->hosts, optarg);
+			break;
+		case OPT_LIBEXEC:
+			ok = option_path(&libexec, optarg);
+			if (ok)
+				snprintf(o->libexec_dir, sizeof(o->libexec_dir), "%s", libexec);
+			break;
+		case OPT_MARK:
+			ok = number(optarg, 1, UINT32_MAX, &o->mark) && !(o->mark & (o->mark - 1));
+			break;
+		case OPT_TABLE:		/* not those of the kernel; room for every engine */
+			ok = number(optarg, 256, UINT32_MAX - NAMES_MAX_PROFILES, &o->table);
+			break;
+		case OPT_PRIORITY:	/* before main, and one is needed before it */
+			ok = number(optarg, 2, 32765 - NAMES_MAX_PROFILES, &o->prio);
+			break;
+		case OPT_GROUP:
+			o->group = optarg;
+			break;
+		case OPT_USER:
+			o->user = optarg;
+			break;
+		case OPT_NO_VNET_HDR:
+			o->no_vnet_hdr = true;
+			break;
+		case OPT_CLEANUP:
+			o->cleanup = true;
+			break;
+		case OPT_FOREGROUND:
+			break;
+		case OPT_HELP:
+			usage(stdout);
+			return EXIT_DONE;
+		case OPT_VERSION:
+			puts("apptunneld " APPTUNNEL_VERSION);
+			return EXIT_DONE;
+		default:
+			usage(stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (ok && optind == argc)
+		return -1;
+	fprintf(stderr, "apptunneld: \"%s\" is not a value for this option, or too much\n",
+		ok ? argv[optind] : optarg);
+	return EXIT_USAGE;
+}
+
+/* ---- phase: users, folders, lock ------------------------------------------------------------------ */
+
+/* Names that are not known become the bare number; a number is one. */
+static int find_ids(struct daemon *d)
+{
+	const struct daemon_opts *o = &d->o;
+	const struct passwd *pw;
+	const struct group *gr;
+	uint32_t n;
+
+	d->uid = NAMES_UID;
+	d->gid = d->group = NAMES_UID;
+	pw = getpwnam(o->user ? o->user : NAMES_USER);
+	if (pw) {
+		d->uid = pw->pw_uid;
+		d->gid = pw->pw_gid;
+	} else if (o->user) {
+		if (!number(o->user, 1, UINT32_MAX - 1, &n))
+			return -ENOENT;
+		d->uid = d->gid = n;
+	}
+	gr = getgrnam(o->group ? o->group : NAMES_USER);
+	if (gr) {
+		d->group = gr->gr_gid;
+	} else if (o->group) {
+		if (!number(o->group, 0, UINT32_MAX - 1, &n))
+			return -ENOENT;
+		d->group = n;
+	}
+	return d->uid ? 0 : -EPERM;	/* the engine is never root */
+}
+
+static int make_folder(const char *path, mode_t mode)
+{
+	if (mkdir(path, mode) == 0)
+		return chmod(path, mode) < 0 ? -errno : 0;	/* whatever the umask is */
+	return errno == EEXIST ? 0 : -errno;
+}
+
+/* One daemon a run folder.  Held until the process ends. */
+static int take_lock(struct daemon *d)
+{
+	char path[PROFILE_PATH_MAX + sizeof(LOCK_FILE) + 1], pid[16];
+	int fd, len, err;
+
+	snprintf(path, sizeof(path), "%s/" LOCK_FILE, d->o.run_dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return -errno;
+	len = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || ftruncate(fd, 0) < 0 ||
+	    write(fd, pid, (size_t)len) != len) {
+		err = errno ? -errno : -EIO;
+		close(fd);
+		return err;
+	}
+	d->lock_fd = fd;
+	return 0;
+}
+
+/* Return: -1: go on; else the exit code */
+static int prepare(struct daemon *d)
+{
+	int err;
+
+	umask(022);
+	if (geteuid() != 0) {
+		fprintf(stderr, "apptunneld: this needs root\n");
+		return EXIT_PERMISSION;
+	}
+	err = find_ids(d);
+	if (err) {
+		fprintf(stderr, "apptunneld: --user or --group: %s\n", err == -EPERM ?
+			"engine and parser cannot be root" : "no such user or group");
+		return EXIT_USAGE;
+	}
+	err = make_folder(d->o.run_dir, 0755);
+	if (err) {
+		fprintf(stderr, "apptunneld: %s: %s\n", d->o.run_dir, strerror(-err));
+		return EXIT_UNEXPECTED;
+	}
+	err = make_folder(d->o.state_dir, 0700);
+	if (err) {
+		fprintf(stderr, "apptunneld: %s: %s\n", d->o.state_dir, strerror(-err));
+		return EXIT_UNEXPECTED;
+	}
+	err = take_lock(d);
+	if (err == -EWOULDBLOCK) {
+		fprintf(stderr, "apptunneld: another one runs with %s; `apptunnel disconnect` "
+			"undoes what it changed\n", d->o.run_dir);
+		return EXIT_CONFLICT;
+	}
+	if (err) {
+		fprintf(stderr, "apptunneld: %s/" LOCK_FILE ": %s\n", d->o.run_dir, strerror(-err));
+		return EXIT_UNEXPECTED;
+	}
+	return -1;
+}
+
+/* ---- phase: leftovers ------------------------------------------------------------------------------- */
+
+static void say_cleanup(void *arg, const char *line)
+{
+	(void)arg;
+	report(REPORT_INFO, "cleanup.change", "%s", line);
+}
+
+/* What a killed daemon left is undone from its journal.  Return: exit code */
+static int clean_leftovers(struct daemon *d)
+{
+	int n = apply_cleanup(&sys_linux, NULL, d->o.state_dir, say_cleanup, NULL);
+
+	if (n < 0) {
+		report(REPORT_ERROR, "cleanup.incomplete", "not everything could be undone: %s",
+		       strerror(-n));
+		return EXIT_UNDO;
+	}
+	if (n)
+		report(REPORT_INFO, "cleanup.done", "%d journal%s undone", n, n == 1 ? "" : "s");
+	return EXIT_DONE;
+}
+
+/* ---- phase: signals ------------------------------------------------------------------------------------ */
+
+static int open_signals(struct daemon *d)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	d->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	return d->signal_fd < 0 ? -errno : 0;
+}
+
+static void reap(struct daemon *d)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		supervise_child(d, pid, status);
+}
+
+static void signals_ready(struct daemon *d)
+{
+	struct signalfd_siginfo si;
+
+	while (read(d->signal_fd, &si, sizeof(si)) == sizeof(si)) {
+		switch (si.ssi_signo) {
+		case SIGTERM:
+		case SIGINT:
+			d->stopping = true;
+			report(REPORT_INFO, "daemon.stop", "signal %u", si.ssi_signo);
+			report_notify("STOPPING=1");
+			supervise_stop(d);
+			break;
+		case SIGHUP:	/* profiles are read when they are connected */
+		case SIGUSR2:	/* asks for a new dial */
+			serve_network(d);
+			break;
+		case SIGUSR1:
+			answer_dump(d);
+			break;
+		}
+	}
+	reap(d);	/* several SIGCHLD are one */
+}
+
+/* ---- phase: run ------------------------------------------------------------------------------------------ */
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static uint64_t slot_deadline(const struct slot *s)
+{
+	return s->phase == SLOT_FREE || s->phase == SLOT_RUNNING ? DAEMON_NEVER : s->deadline;
+}
+
+static void run_timers(struct daemon *d)
+{
+	unsigned int i;
+
+	for (i = 0; i < NAMES_MAX_PROFILES; i++)
+		slot_timer(d, &d->slots[i]);
+	for (i = 0; i < DAEMON_CLIENTS; i++) {
+		if (d->clients[i].fd >= 0)
+			client_timer(d, &d->clients[i]);
+	}
+	if (d->now >= d->net_at) {
+		d->net_at = DAEMON_NEVER;
+		serve_network(d);
+	}
+}
+
+/* Milliseconds for poll(2). */
+static int time_left(const struct daemon *d)
+{
+	uint64_t until = d->net_at, t, now = now_ms();
+	unsigned int i;
+
+	for (i = 0; i < NAMES_MAX_PROFILES; i++) {
+		t = slot_deadline(&d->slots[i]);
+		until = t < until ? t : until;
+	}
+	for (i = 0; i < DAEMON_CLIENTS; i++) {
+		if (d->clients[i].fd < 0)
+			continue;
+		t = client_deadline(&d->clients[i]);
+		until = t < until ? t : until;
+	}
+	if (until == DAEMON_NEVER)
+		return -1;
+	return until <= now ? 0 : until - now > 60000 ? 60000 : (int)(until - now);
+}
+
+enum { P_SIGNAL, P_NET, P_LISTEN, P_SLOTS, P_CLIENTS = P_SLOTS + NAMES_MAX_PROFILES,
+       P_COUNT = P_CLIENTS + DAEMON_CLIENTS };
+
+/* One turn: signals and ends of children, engines, clients, new clients, timers. */
+static void turn(struct daemon *d)
+{
+	struct pollfd p[P_COUNT];
+	unsigned int i;
+
+	p[P_SIGNAL] = (struct pollfd){ .fd = d->signal_fd, .events = POLLIN };
+	p[P_NET] = (struct pollfd){ .fd = d->net_fd, .events = POLLIN };
+	p[P_LISTEN] = (struct pollfd){ .fd = d->listen_fd, .events = POLLIN };
+	for (i = 0; i < NAMES_MAX_PROFILES; i++)	/* poll(2) skips a negative fd */
+		p[P_SLOTS + i] = (struct pollfd){ .fd = d->slots[i].sock,
+						  .events = serve_events(&d->slots[i]) };
+	for (i = 0; i < DAEMON_CLIENTS; i++)
+		p[P_CLIENTS + i] = (struct pollfd){ .fd = d->clients[i].fd,
+						    .events = client_events(&d->clients[i]) };
+	if (poll(p, P_COUNT, time_left(d)) < 0)
+		return;
+	d->now = now_ms();
+	if (p[P_SIGNAL].revents)
+		signals_ready(d);
+	if (p[P_NET].revents && netmon_read(d->net_fd) && d->net_at == DAEMON_NEVER)
+		d->net_at = d->now + NET_SETTLE_MS;
+	for (i = 0; i < NAMES_MAX_PROFILES; i++) {
+		if (p[P_SLOTS + i].revents && d->slots[i].sock == p[P_SLOTS + i].fd)
+			serve_ready(d, &d->slots[i], p[P_SLOTS + i].revents);
+	}
+	for (i = 0; i < DAEMON_CLIENTS; i++) {
+		if (p[P_CLIENTS + i].revents && d->clients[i].fd == p[P_CLIENTS + i].fd)
+			client_ready(d, &d->clients[i], p[P_CLIENTS + i].revents);
+	}
+	if (p[P_LISTEN].revents)
+		accept_ready(d);
+	run_timers(d);
+}
+
+static void run(struct daemon *d)
+{
+	report(REPORT_INFO, "daemon.ready", "version " APPTUNNEL_VERSION ", control socket %s/"
+	       NAMES_CONTROL_SOCKET, d->o.run_dir);
+	report_notify("READY=1");
+	while (!d->stopping || !supervise_idle(d))
+		turn(d);
+}
+
+/* ---- phase: end --------------------------------------------------------------------------------------------- */
+
+static void finish(struct daemon *d)
+{
+	char path[PROFILE_PATH_MAX + sizeof(NAMES_CONTROL_SOCKET) + 1];
+	unsigned int i;
+
+	for (i = 0; i < DAEMON_CLIENTS; i++)
+		client_drop(&d->clients[i]);
+	snprintf(path, sizeof(path), "%s/" NAMES_CONTROL_SOCKET, d->o.run_dir);
+	unlink(path);
+	report(REPORT_INFO, "daemon.end", "the daemon ends");
+}
+
+int main(int argc, char **argv)
+{
+	static struct daemon d;
+	int code, err;
+
+	report_init();
+	code = take_options(&d.o, argc, argv);
+	if (code < 0)
+		code = prepare(&d);
+	if (code >= 0)
+		return code;
+	err = isolate_daemon();
+	if (err)
+		report(REPORT_WARNING, "daemon.capabilities", "could not be cut: %s", strerror(-err));
+	code = clean_leftovers(&d);
+	if (d.o.cleanup)
+		return code;
+	accept_init(&d);
+	supervise_init(&d);
+	d.now = now_ms();
+	d.net_at = DAEMON_NEVER;
+	err = open_signals(&d);
+	if (!err)
+		err = accept_listen(&d);
+	if (!err) {
+		d.net_fd = netmon_open();
+		err = d.net_fd < 0 ? d.net_fd : 0;
+	}
+	if (err) {
+		report(REPORT_ERROR, "daemon.start", "%s", strerror(-err));
+		return EXIT_UNEXPECTED;
+	}
+	run(&d);
+	finish(&d);
+	return EXIT_DONE;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * daemon.h - what the files of apptunneld share.  Private to
+ * daemon.c (phases, loop), accept.c (control socket), answer.c (what the
+ * daemon answers itself), parse.c (the parser child), supervise.c (profiles
+ * and engines) and serve.c (the engines' messages).
+ *
+ * A client is a control connection, a slot is a profile that is connected or
+ * being so.  Everything is one thread; nobody blocks on a client, a parser or
+ * an engine.
+ */
+#ifndef APPTUNNEL_DAEMON_H
+#define APPTUNNEL_DAEMON_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "platform/apply.h"
+#include "platform/control.h"
+#include "platform/files.h"
+#include "platform/helper_msg.h"
+#include "platform/names.h"
+#include "profiles/plan.h"
+#include "profiles/profile.h"
+
+#define DAEMON_CLIENTS		32	/* control connections at once */
+#define DAEMON_CLIENTS_UID	8	/* of one user */
+#define DAEMON_OUT_MAX		(2u << 20)	/* bytes waiting for one client to read */
+#define DAEMON_PARSE_MS		10000	/* for the parser */
+#define DAEMON_STOP_MS		2000	/* for an engine to say bye */
+#define DAEMON_BACKOFF_MIN_MS	1000	/* a dead engine is started again after */
+#define DAEMON_BACKOFF_MAX_MS	30000
+#define DAEMON_STABLE_MS	60000	/* it lived so long: back-off begins anew */
+#define DAEMON_SOCKETS_BURST	4096	/* marked sockets an engine may get at once, */
+#define DAEMON_SOCKETS_S	1024	/* and a second after that */
+#define DAEMON_MESSAGES		64	/* of one engine in one turn */
+
+#define DAEMON_NEVER		UINT64_MAX
+
+struct slot;
+
+/* ---- clients ---------------------------------------------------------------- */
+
+enum client_wait {
+	CLIENT_READING,		/* the request is not here yet */
+	CLIENT_UP,		/* connect: waits for the session */
+	CLIENT_DOWN,		/* disconnect: waits for the undo */
+	CLIENT_LEAVING,		/* has its exit code; output is being taken */
+};
+
+struct client {
+	int fd;			/* -1: free */
+	struct daemon *d;
+	uid_t uid;
+	enum client_wait wait;
+	bool eof;		/* it will say no more: interrupted */
+	struct slot *slot;	/* CLIENT_UP, CLIENT_DOWN */
+	uint64_t deadline;	/* of the request or the connect, ms */
+	struct control_request req;
+	size_t got;		/* bytes of req */
+	char *out;		/* not yet taken */
+	size_t out_len, out_size;
+	bool out_cut;		/* lines were left out */
+	uint64_t out_since;	/* when something of out was last taken, ms */
+};
+
+/* ---- slots ------------------------------------------------------------------ */
+
+enum slot_phase {
+	SLOT_FREE,
+	SLOT_PARSING,		/* pid: the parser.  Nothing is changed yet */
+	SLOT_RUNNING,		/* pid: the engine.  Locked */
+	SLOT_WAITING,		/* the engine died: locked, started again at deadline */
+	SLOT_STOPPING,		/* pid ends, at deadline by force; then all is undone */
+};
+
+struct slot {
+	enum slot_phase phase;
+	unsigned int n;		/* of plan_names_default() */
+	char stem[FILES_STEM_MAX];
+	struct daemon *d;
+	pid_t pid;		/* 0: no child */
+	uint64_t deadline;	/* ms; what it means depends on phase */
+
+	int record;		/* what the parser writes; -1 */
+	int sealed;		/* struct profile, for the engine; -1 */
+	struct profile *profile;	/* the same, checked; owned */
+	struct plan plan;
+	struct plan_offer offer;
+	struct apply *apply;	/* NULL: nothing is changed */
+
+	int sock;		/* to the engine; -1 */
+	struct identity files;	/* not sent yet */
+	int hosts, resolv;
+	unsigned int step;	/* of the messages that start an engine */
+	bool started;		/* HELPER_START is out */
+	uint64_t started_at;
+	uint32_t backoff_ms;
+	uint32_t tokens;	/* sockets it may have now */
+	uint64_t tokens_at;
+
+	/* as the engine says */
+	uint8_t state, exit, attempts_over;
+	char text[256];
+	uint64_t since;		/* of state, ms */
+	bool was_up;		/* only disconnect releases from here on */
+	bool keep;		/* connect --keep-trying */
+
+	int end_exit;		/* SLOT_STOPPING: for whoever waits for "up" */
+	char end_text[512];
+};
+
+struct daemon_opts {
+	const char *profile_dir, *run_dir, *state_dir, *resolv_conf, *hosts;
+	char libexec_dir[PROFILE_PATH_MAX];
+	const char *user, *group;
+	uint32_t mark, table, prio;
+	bool cleanup, no_vnet_hdr;
+};
+
+struct daemon {
+	struct daemon_opts o;
+	uid_t uid;		/* of engine and parser */
+	gid_t gid;
+	gid_t group;		/* may use the control socket */
+	int lock_fd, listen_fd, signal_fd, net_fd;
+	uint64_t now;		/* monotonic ms, read once a turn */
+	uint64_t net_at;	/* when engines are told of a change of the network */
+	bool stopping;
+	struct client clients[DAEMON_CLIENTS];
+	struct slot slots[NAMES_MAX_PROFILES];
+};
+
+/* ---- accept.c: the control socket ------------------------------------------------ */
+
+/* accept_init(), accept_listen() - all free; make RUN_DIR/control.sock.  0 or a negative errno */
+void accept_init(struct daemon *d);
+int accept_listen(struct daemon *d);
+void accept_ready(struct daemon *d);
+void client_ready(struct daemon *d, struct client *c, short revents);
+void client_timer(struct daemon *d, struct client *c);
+uint64_t client_deadline(const struct client *c);
+/* events for poll(2) */
+short client_events(const struct client *c);
+/* client_say() - one line; @to: "out" or "err".  Never fails: what a client does not
+ * take in time ends its connection */
+void client_say(struct client *c, const char *to, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* client_exit() - the last line */
+void client_exit(struct client *c, int code);
+/* client_drop() - close without a word (handed over, or gone) */
+void client_drop(struct client *c);
+
+/* ---- answer.c: requests ------------------------------------------------------------ */
+
+/* answer_request() - a whole, checked request is here */
+void answer_request(struct daemon *d, struct client *c);
+/* answer_dump() - everything, to stderr (SIGUSR1) */
+void answer_dump(const struct daemon *d);
+const char *slot_state_name(const struct slot *s);
+
+/* ---- parse.c ------------------------------------------------------------------------- */
+
+/*
+ * parse_start() - run the parser on a sealed profile; s->pid and s->record are set
+ * @text: sealed memory file, @client: where findings go (borrowed)
+ * Return: 0 or a negative errno
+ */
+int parse_start(struct daemon *d, struct slot *s, int text, int client);
+/*
+ * parse_result() - the parser ended with 0: take over its record
+ * Return: 0 and s->profile, s->sealed; or a negative errno
+ */
+int parse_result(struct slot *s);
+
+/* ---- supervise.c: profiles and engines -------------------------------------------------- */
+
+void supervise_init(struct daemon *d);
+void supervise_connect(struct daemon *d, struct client *c, const char *stem);
+void supervise_disconnect(struct daemon *d, struct client *c, struct slot *s);
+/* a client that waits is gone, was interrupted, or waited long enough */
+void supervise_interrupted(struct daemon *d, struct client *c);
+void supervise_timeout(struct daemon *d, struct client *c);
+/* supervise_child() - a child ended; @status as of waitpid(2) */
+void supervise_child(struct daemon *d, pid_t pid, int status);
+void supervise_stop(struct daemon *d);	/* all of them: the daemon ends */
+bool supervise_idle(const struct daemon *d);
+struct slot *supervise_find(struct daemon *d, const char *stem);
+void slot_timer(struct daemon *d, struct slot *s);
+/*
+ * slot_end() - stop and undo; whoever waits for "up" gets @exit and the text
+ */
+void slot_end(struct daemon *d, struct slot *s, int exit, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* slot_kill() - end the engine by force; it is started again while it is wanted */
+void slot_kill(struct slot *s);
+/* slot_say() - one line to each client that waits for this slot.  Return: was there any? */
+bool slot_say(struct slot *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- serve.c: the engines' messages ------------------------------------------------------ */
+
+/* serve_start() - send what starts an engine, as far as its socket takes it */
+void serve_start(struct daemon *d, struct slot *s);
+void serve_ready(struct daemon *d, struct slot *s, short revents);
+short serve_events(const struct slot *s);
+/* serve_network() - snapshots anew, and HELPER_NETWORK, to all engines */
+void serve_network(struct daemon *d);
+/* serve_close() - forget the connection to the engine and what was not sent */
+void serve_close(struct slot *s);
+/* serve_simple() - a message without content (DIAL, STOP).  0 or a negative errno */
+int serve_simple(struct slot *s, enum helper_type type);
+
+/* ---- netmon.c ------------------------------------------------------------------------------ */
+
+/* netmon_open() - hear of addresses and default routes.  Descriptor or negative errno */
+int netmon_open(void);
+/* netmon_read() - true: something changed that is not ours */
+bool netmon_read(int fd);
+
+#endif

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * serve.c - the daemon's end of helper_msg.h: what starts an engine, and what
+ * an engine may ask for.  Whoever sends anything unsound is ended; the lock
+ * stays and supervise.c starts a new one.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "platform/daemon.h"
+#include "platform/offer.h"
+#include "platform/report.h"
+
+enum { EXIT_NOT_UP = 4, EXIT_SYSTEM = 15 };
+
+/* ---- starting an engine -------------------------------------------------------------------- */
+
+enum {
+	STEP_PROFILE, STEP_CERTIFICATE, STEP_KEY, STEP_CHAIN, STEP_CA, STEP_PINS,
+	STEP_HOSTS = STEP_PINS + PROFILE_MAX_PINS, STEP_RESOLV, STEP_START, STEPS
+};
+
+static void step_file(struct helper_msg *msg, int file, unsigned int index)
+{
+	msg->type = HELPER_FILE;
+	msg->u.file.file = (uint8_t)file;
+	msg->u.file.index = (uint8_t)index;
+}
+
+/* The message of step @n.  Return: its descriptor; -1: there is none (a file: left out) */
+static int step_message(struct slot *s, unsigned int n, struct helper_msg *msg)
+{
+	memset(msg, 0, sizeof(*msg));
+	if (n >= STEP_PINS && n < STEP_HOSTS) {
+		step_file(msg, HELPER_FILE_PIN, n - STEP_PINS);
+		return s->files.pins[n - STEP_PINS];
+	}
+	switch (n) {
+	case STEP_PROFILE:
+		step_file(msg, HELPER_FILE_PROFILE, 0);
+		return s->sealed;
+	case STEP_CERTIFICATE:
+		step_file(msg, HELPER_FILE_CERTIFICATE, 0);
+		return s->files.certificate;
+	case STEP_KEY:
+		step_file(msg, HELPER_FILE_KEY, 0);
+		return s->files.key;
+	case STEP_CHAIN:
+		step_file(msg, HELPER_FILE_CHAIN, 0);
+		return s->files.chain;
+	case STEP_CA:
+		step_file(msg, HELPER_FILE_CA, 0);
+		return s->files.ca;
+	case STEP_HOSTS:
+		step_file(msg, HELPER_FILE_HOSTS, 0);
+		return s->hosts;
+	case STEP_RESOLV:
+		step_file(msg, HELPER_FILE_RESOLV, 0);
+		return s->resolv;
+	case STEP_START:
+		break;
+	}
+	msg->type = HELPER_START;
+	msg->u.start.service4 = s->plan.names.service4;
+	msg->u.start.service6 = s->plan.names.service6;
+	snprintf(msg->u.start.tun, sizeof(msg->u.start.tun), "%s", s->plan.names.tun);
+	return -1;
+}
+
+static void close_snapshots(struct slot *s)
+{
+	if (s->hosts >= 0)
+		close(s->hosts);
+	if (s->resolv >= 0)
+		close(s->resolv);
+	s->hosts = s->resolv = -1;
+}
+
+/* Whichever cannot be opened is missing: the engine resolves without it. */
+static void open_snapshots(struct daemon *d, struct slot *s)
+{
+	close_snapshots(s);
+	s->hosts = open(d->o.hosts, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	s->resolv = apply_resolv_snapshot(s->apply, d->o.resolv_conf);
+	if (s->resolv < 0)
+		s->resolv = -1;
+}
+
+void serve_start(struct daemon *d, struct slot *s)
+{
+	struct helper_msg msg;
+	int fd, err;
+
+	if (s->step == 0)
+		open_snapshots(d, s);
+	for (; s->step < STEPS; s->step++) {
+		fd = step_message(s, s->step, &msg);
+		if (fd < 0 && msg.type == HELPER_FILE)
+			continue;
+		err = helper_send(s->sock, &msg, &fd, fd >= 0);
+		if (err == -EAGAIN)
+			return;		/* POLLOUT brings us back */
+		if (err) {
+			report(REPORT_ERROR, "engine.start", "%s: %s", s->stem, strerror(-err));
+			slot_kill(s);
+			return;
+		}
+	}
+	s->started = true;
+	files_close_identity(&s->files);
+	close_snapshots(s);
+}
+
+void serve_close(struct slot *s)
+{
+	if (s->sock >= 0)
+		close(s->sock);
+	s->sock = -1;
+	s->started = false;
+	files_close_identity(&s->files);
+	close_snapshots(s);
+}
+
+int serve_simple(struct slot *s, enum helper_type type)
+{
+	struct helper_msg msg = { .type = (uint16_t)type };
+
+	return helper_send(s->sock, &msg, NULL, 0);
+}
+
+/* ---- sockets ---------------------------------------------------------------------------------- */
+
+static int socket_make(uint8_t kind, uint8_t family, uint32_t mark)
+{
+	int type = (kind == HELPER_SOCK_TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK |
+		   SOCK_CLOEXEC;
+	int fd = socket(family == 4 ? AF_INET : AF_INET6, type, 0), on = 1;
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0 ||
+	    (family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* A bucket of tokens: what an engine gone mad can cost. */
+static uint32_t tokens_take(struct slot *s, uint32_t want, uint64_t now)
+{
+	uint64_t more = (now - s->tokens_at) * DAEMON_SOCKETS_S / 1000;
+
+	if (more) {
+		s->tokens = s->tokens + more > DAEMON_SOCKETS_BURST ? DAEMON_SOCKETS_BURST :
+			    s->tokens + (uint32_t)more;
+		s->tokens_at = now;
+	}
+	if (want > s->tokens)
+		want = s->tokens;
+	s->tokens -= want;
+	return want;
+}
+
+static void serve_sockets(struct daemon *d, struct slot *s, const struct helper_msg *m)
+{
+	struct helper_msg answer = { .type = HELPER_SOCKETS };
+	uint32_t want = tokens_take(s, m->u.sockets.count, d->now);
+	int fds[HELPER_MAX_FDS], err;
+	unsigned int n = 0, i;
+
+	while (n < want) {
+		fds[n] = socket_make(m->u.sockets.kind, m->u.sockets.family,
+				     s->plan.names.mark);
+		if (fds[n] < 0) {
+			report(REPORT_WARNING, "socket.failed", "IPv%u: %s", m->u.sockets.family,
+			       strerror(-fds[n]));
+			break;
+		}
+		n++;
+	}
+	answer.u.sockets.kind = m->u.sockets.kind;
+	answer.u.sockets.family = m->u.sockets.family;
+	answer.u.sockets.count = (uint16_t)n;
+	err = helper_send(s->sock, &answer, fds, n);
+	for (i = 0; i < n; i++)
+		close(fds[i]);
+	if (err == -ETOOMANYREFS) {	/* too many descriptors on the way: none this time */
+		answer.u.sockets.count = 0;
+		err = helper_send(s->sock, &answer, NULL, 0);
+	}
+	if (err)
+		slot_kill(s);		/* it does not read what it asked for */
+}
+
+/* ---- the offer ---------------------------------------------------------------------------------- */
+
+/*
+ * Plan and apply what Sentry gives.
+ * Return: 0; -EADDRINUSE or -EINVAL: Sentry may not give that; else the machine's refusal
+ */
+static int offer_apply(struct slot *s, const struct plan_offer *o, int *tun, bool *vnet_hdr,
+		       char *why, size_t size)
+{
+	struct plan plan;
+	const char *wrong = offer_check(s->profile, o, &s->plan.names);
+	int err = wrong ? -EINVAL : offer_address_used(o);
+
+	if (err) {
+		snprintf(why, size, "Sentry offers %s", wrong ? wrong : err == -EADDRINUSE ?
+			 "an address that this machine already has" : "an address");
+		return err;
+	}
+	s->offer = *o;
+	err = plan_build(&plan, s->profile, &s->offer, &s->plan.names);
+	if (err) {
+		snprintf(why, size, "%s", strerror(-err));
+		return err;
+	}
+	err = apply_tunnel(s->apply, &plan, tun, vnet_hdr, why, size);
+	plan_free(&s->plan);
+	s->plan = plan;
+	return err;
+}
+
+static void serve_offer(struct daemon *d, struct slot *s, const struct helper_msg *m)
+{
+	struct helper_msg answer = { .type = HELPER_APPLIED };
+	bool vnet_hdr = false, system;
+	char why[512] = "";
+	int tun = -1, err;
+
+	err = offer_apply(s, &m->u.offer, &tun, &vnet_hdr, why, sizeof(why));
+	system = err && err != -EADDRINUSE && err != -EINVAL;
+	if (err) {
+		report(REPORT_ERROR, "offer.refused", "%s: %s", s->stem, why);
+		slot_say(s, "apptunnel: %s", why);
+	}
+	answer.u.applied.error = err;
+	answer.u.applied.with_tun = tun >= 0;
+	answer.u.applied.has_usable_gso = tun >= 0 && vnet_hdr;
+	err = helper_send(s->sock, &answer, &tun, tun >= 0);
+	if (tun >= 0)
+		close(tun);
+	if (system && !s->was_up && !s->keep)
+		slot_end(d, s, EXIT_SYSTEM, "%s", why);
+	else if (err)
+		slot_kill(s);		/* without the TUN's descriptor it is of no use */
+}
+
+/* ---- states ---------------------------------------------------------------------------------------- */
+
+static void say_up(struct slot *s)
+{
+	char a4[ADDR_STRLEN], a6[ADDR_STRLEN];
+	int i;
+
+	addr_format(&s->offer.addr4, a4);
+	addr_format(&s->offer.addr6, a6);
+	for (i = 0; i < DAEMON_CLIENTS; i++) {
+		struct client *c = &s->d->clients[i];
+
+		if (c->fd < 0 || c->slot != s || c->wait != CLIENT_UP)
+			continue;
+		client_say(c, "out", "connected %s: %s %s%s%s", s->stem, s->plan.names.tun,
+			   s->offer.addr4.family ? a4 : a6,
+			   s->offer.addr4.family && s->offer.addr6.family ? ", " : "",
+			   s->offer.addr4.family && s->offer.addr6.family ? a6 : "");
+		client_exit(c, 0);
+	}
+}
+
+/* What a waiting connect sees on the way. */
+static void say_progress(struct slot *s)
+{
+	const struct profile_host *h = &s->profile->hosts[0];
+
+	if (s->text[0])
+		slot_say(s, "apptunnel: %s", s->text);
+	else if (s->state == SESSION_RESOLVING)
+		slot_say(s, "apptunnel: resolving %s ...", h->name);
+	else
+		slot_say(s, "apptunnel: %s ...", slot_state_name(s));
+}
+
+/* Refused, not trusted, or unusable: no time-out will mend it. */
+static void say_hopeless(struct daemon *d, struct slot *s)
+{
+	int code = s->exit ? s->exit : EXIT_NOT_UP, i;
+
+	if (!s->was_up && !s->keep) {
+		slot_end(d, s, code, "%s", s->text[0] ? s->text : slot_state_name(s));
+		return;
+	}
+	for (i = 0; i < DAEMON_CLIENTS; i++) {
+		struct client *c = &d->clients[i];
+
+		if (c->fd < 0 || c->slot != s || c->wait != CLIENT_UP)
+			continue;
+		client_say(c, "err", "apptunnel: %s", s->text);
+		client_say(c, "err", "apptunnel: %s stays locked; `apptunnel disconnect %s` "
+			   "releases it", s->stem, s->stem);
+		client_exit(c, code);
+	}
+}
+
+static void serve_state(struct daemon *d, struct slot *s, const struct helper_msg *m)
+{
+	enum session_state state = (enum session_state)m->u.state.state;
+	bool changed = s->state != state;
+
+	s->state = m->u.state.state;
+	s->attempts_over = m->u.state.attempts_over;
+	s->exit = m->u.state.exit;
+	memcpy(s->text, m->u.state.text, sizeof(s->text));
+	if (changed) {
+		s->since = d->now;
+		report(s->exit ? REPORT_WARNING : REPORT_INFO, "session.state", "%s: %s%s%s",
+		       s->stem, slot_state_name(s), s->text[0] ? ": " : "", s->text);
+	}
+	switch (state) {
+	case SESSION_UP:
+		s->was_up = true;
+		say_up(s);
+		break;
+	case SESSION_REFUSED:
+	case SESSION_FAILED:
+		say_hopeless(d, s);
+		break;
+	case SESSION_RESOLVING:
+	case SESSION_CONNECTING:
+	case SESSION_SECURING:
+	case SESSION_NEGOTIATING:
+	case SESSION_CONFIGURING:
+	case SESSION_RECONNECTING:
+		if (changed || s->text[0])
+			say_progress(s);
+		break;
+	case SESSION_DOWN:
+	case SESSION_PROBING:
+	case SESSION_STATES:
+		break;
+	}
+}
+
+/* ---- the socket --------------------------------------------------------------------------------------- */
+
+/* Return: false: nothing more is to be read from this engine now */
+static bool serve_message(struct daemon *d, struct slot *s)
+{
+	int fds[HELPER_MAX_FDS], got;
+	struct helper_msg msg;
+
+	got = helper_recv(s->sock, &msg, fds);
+	if (got == -EAGAIN)
+		return false;
+	if (got <= 0 || helper_msg_check(&msg, true)) {
+		if (got)
+			report(REPORT_ERROR, "engine.unsound", "%s: a message of the engine is "
+			       "not sound: ending it", s->stem);
+		while (got > 0 && msg.n_fds)
+			close(fds[--msg.n_fds]);
+		/* nothing more from here; its end comes as a signal */
+		if (s->phase == SLOT_RUNNING || got < 0)
+			slot_kill(s);
+		serve_close(s);
+		return false;
+	}
+	if (s->phase != SLOT_RUNNING)
+		return true;	/* being stopped: read, but done no more */
+	switch (msg.type) {
+	case HELPER_WANT_SOCKETS:
+		serve_sockets(d, s, &msg);
+		break;
+	case HELPER_OFFER:
+		serve_offer(d, s, &msg);
+		break;
+	case HELPER_STATE:
+		serve_state(d, s, &msg);
+		break;
+	}
+	return s->sock >= 0;
+}
+
+short serve_events(const struct slot *s)
+{
+	return (short)(POLLIN | (s->phase == SLOT_RUNNING && !s->started ? POLLOUT : 0));
+}
+
+void serve_ready(struct daemon *d, struct slot *s, short revents)
+{
+	int n = 0;
+
+	if ((revents & POLLOUT) && s->phase == SLOT_RUNNING && !s->started)
+		serve_start(d, s);
+	if (revents & (POLLIN | POLLHUP | POLLERR)) {
+		while (s->sock >= 0 && n++ < DAEMON_MESSAGES && serve_message(d, s))
+			;
+	}
+}
+
+void serve_network(struct daemon *d)
+{
+	struct helper_msg msg;
+	unsigned int i, n;
+	int fd;
+
+	for (i = 0; i < NAMES_MAX_PROFILES; i++) {
+		struct slot *s = &d->slots[i];
+
+		if (s->phase != SLOT_RUNNING || !s->started)
+			continue;
+		open_snapshots(d, s);
+		for (n = STEP_HOSTS; n <= STEP_RESOLV; n++) {
+			fd = step_message(s, n, &msg);
+			if (fd >= 0 && helper_send(s->sock, &msg, &fd, 1) < 0)
+				report(REPORT_WARNING, "network.unsaid", "%s", s->stem);
+		}
+		close_snapshots(s);
+		if (serve_simple(s, HELPER_NETWORK) < 0)
+			report(REPORT_WARNING, "network.unsaid", "%s", s->stem);
+	}
+}
