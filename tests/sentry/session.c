@@ -570,7 +570,8 @@ static int session_output(struct session *ses)
 		while (off < len) {
 			size_t piece = len - off < SESSION_RECORD ? len - off : SESSION_RECORD;
 
-			n = conn_write(c, span + off, piece, len - off > piece);
+			/* the mux hands out a record at a time; after a full one more follows */
+			n = conn_write(c, span + off, piece, len >= SESSION_RECORD / 2);
 			if (n <= 0)
 				break;
 			off += (size_t)n;
