@@ -132,6 +132,8 @@ static enum cause reason_cause(enum tls_phase phase, int reason)
 	case SSL_R_DH_KEY_TOO_SMALL:
 	case SSL_R_EE_KEY_TOO_SMALL:
 		return CAUSE_TLS_VERSION;
+	case SSL_R_BAD_EXTENSION:	/* also OpenSSL's word for an ALPN that we did not offer */
+		return CAUSE_ODD_ANSWER;
 	}
 	return CAUSE_TLS_IO;
 }
