@@ -34,6 +34,9 @@ int ctl_plan(const struct ctl_opts *o, int argc, char **argv);		/* ctl_plan.c, o
 int ctl_explain(const struct ctl_opts *o, int argc, char **argv);	/* ctl_explain.c */
 int ctl_profile(const struct ctl_opts *o, int argc, char **argv);	/* ctl_profile.c */
 
+/* ctl_open() - connect to the daemon.  Descriptor, or a negative errno (-EACCES, -ENOENT ...) */
+int ctl_open(const struct ctl_opts *o);
+
 struct control_request;
 /*
  * ctl_request() - send @req to the daemon and relay its answer (ctl.c)

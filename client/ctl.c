@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ctl.c - apptunnel: the verb table, global options, help, and the way to the
+ * daemon and back.
+ */
+#define _GNU_SOURCE
+#include "client/ctl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "platform/control.h"
+#include "platform/names.h"
+
+#define CTL_ANSWER_MS	15000	/* for each piece of an answer; the daemon may be busy applying */
+#define CTL_SIGNALLED	128	/* + number: as a shell says it */
+
+struct verb {
+	const char *name;
+	int (*run)(const struct ctl_opts *o, int argc, char **argv);
+	const char *args, *what, *more;
+};
+
+static const struct verb verbs[] = {
+	{ "connect", ctl_connect, "[NAME] [--timeout S] [--keep-trying]",
+	  "lock, dial, and come back when the tunnel is up",
+	  "  --timeout S     give up after S seconds (30); everything is undone then\n"
+	  "  --keep-trying   stay locked and go on dialling instead\n"
+	  "NAME may be left out when there is one profile.\n"
+	  "Example: apptunnel connect corp --timeout 60\n" },
+	{ "disconnect", ctl_disconnect, "[NAME]", "end the tunnel and undo everything",
+	  "Example: apptunnel disconnect corp\n" },
+	{ "status", ctl_status, "[NAME] [--json]", "what is, since when and why",
+	  "Example: apptunnel status --json\n" },
+	{ "plan", ctl_plan, "[NAME|FILE] [--json]",
+	  "what connecting would change on this machine",
+	  "Example: apptunnel plan ./corp.ini\n" },
+	{ "explain", ctl_explain, "tcp|udp|icmp DEST[:PORT] [--profile FILE] [--json]",
+	  "where such a packet would go, and why",
+	  "Without --profile the connected profile answers.\n"
+	  "Example: apptunnel explain udp 10.1.2.3:53 --profile corp.ini\n" },
+	{ "profile", ctl_profile, "check FILE | show NAME|FILE | list  [--json]",
+	  "look at profiles",
+	  "Example: apptunnel profile check corp.ini\n" },
+	{ "log", ctl_log, "[NAME] [--follow] [--level L] [--json]",
+	  "the engine's last lines",
+	  "  --follow    go on as they come\n"
+	  "  --level L   log from now on: error, warning, info, debug, session, packet\n"
+	  "Example: apptunnel log --follow --level debug\n" },
+	{ "cleanup", ctl_cleanup, "", "undo what a killed daemon left (root)",
+	  "Example: sudo apptunnel cleanup\n" },
+	{ "version", ctl_version, "[--license] [--json]", "version and licence",
+	  "Example: apptunnel version --license\n" },
+};
+#define N_VERBS	(sizeof(verbs) / sizeof(verbs[0]))
+
+static void help(FILE *f)
+{
+	size_t i;
+
+	fputs("Usage: apptunnel [OPTION]... VERB [ARGUMENT]...\n\n", f);
+	for (i = 0; i < N_VERBS; i++)
+		fprintf(f, "  %-11s %s\n", verbs[i].name, verbs[i].what);
+	fputs("\n"
+	      "  --profile-dir DIR   " NAMES_PROFILE_DIR "; or APPTUNNEL_PROFILE_DIR\n"
+	      "  --run-dir DIR       " NAMES_RUN_DIR "; or APPTUNNEL_RUN_DIR\n"
+	      "  --state-dir DIR     " NAMES_STATE_DIR "; or APPTUNNEL_STATE_DIR\n"
+	      "  --json              results for programs, with every verb that reads\n"
+	      "  --help, --version   `apptunnel VERB --help` says more\n\n"
+	      "Examples:\n"
+	      "  apptunnel profile check corp.ini\n"
+	      "  apptunnel plan corp\n"
+	      "  apptunnel connect corp\n"
+	      "  apptunnel explain tcp 10.1.2.3:443\n"
+	      "  apptunnel disconnect\n\n"
+	      "Exit codes: 0 done, 1 unexpected, 2 usage, 3 timed out, 4 not connected, 5 undo\n"
+	      "incomplete, 6 profile invalid, 7 permission, 8 no daemon, 10 no such profile, 11\n"
+	      "server not trusted, 12 identity, 13 device or user blocked, 14 protocol, 15 system\n"
+	      "change failed and was undone, 16 conflict, 17 service denied or unknown\n", f);
+}
+
+static void verb_help(const struct verb *v)
+{
+	printf("Usage: apptunnel %s %s\n%c%s.\n\n%s", v->name, v->args,
+	       v->what[0] >= 'a' ? v->what[0] - 'a' + 'A' : v->what[0], v->what + 1, v->more);
+}
+
+/* ---- the daemon --------------------------------------------------------------------- */
+
+static volatile sig_atomic_t signalled;
+
+static void on_signal(int sig)
+{
+	signalled = sig;
+}
+
+int ctl_open(const struct ctl_opts *o)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int dir, fd, err = 0;
+
+	dir = open(o->run_dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		close(dir);
+		return -errno;
+	}
+	/* by way of /proc, for a run folder may have a longer path than sun_path holds */
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "/proc/self/fd/%d/" NAMES_CONTROL_SOCKET, dir);
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
+		err = -errno;
+		close(fd);
+	}
+	close(dir);
+	return err ? err : fd;
+}
+
+static int open_failed(const struct ctl_opts *o, int err)
+{
+	if (err == -EACCES || err == -EPERM) {
+		fprintf(stderr, "apptunnel: %s/" NAMES_CONTROL_SOCKET ": only root and members of "
+			"group " NAMES_USER " may do this\n", o->run_dir);
+		return CTL_PERMISSION;
+	}
+	fprintf(stderr, "apptunnel: apptunneld is not running (%s/" NAMES_CONTROL_SOCKET ": %s)\n",
+		o->run_dir, strerror(-err));
+	return CTL_NO_DAEMON;
+}
+
+/* Until when an answer must go on; -1: it may be silent for ever. */
+static int patience_ms(const struct control_request *req)
+{
+	uint32_t ms;
+
+	if (req->verb == CONTROL_CONNECT) {
+		ms = req->timeout_ms ? req->timeout_ms : CONTROL_CONNECT_MS;
+		return (int)(ms + CTL_ANSWER_MS);
+	}
+	return req->verb == CONTROL_LOG && (req->flags & CONTROL_F_FOLLOW) ? -1 : CTL_ANSWER_MS;
+}
+
+/* One line of the answer.  Return: -1: more follow; else the exit code */
+static int take_line(const char *line)
+{
+	if (!strncmp(line, "out ", 4)) {
+		puts(line + 4);
+	} else if (!strncmp(line, "err ", 4)) {
+		fflush(stdout);
+		fprintf(stderr, "%s\n", line + 4);
+	} else if (!strncmp(line, "exit ", 5)) {
+		long code = strtol(line + 5, NULL, 10);
+
+		return code >= 0 && code <= 255 ? (int)code : CTL_UNEXPECTED;
+	}
+	return -1;
+}
+
+struct answer {
+	char buf[CONTROL_LINE_MAX + 1];
+	size_t len;
+	int code;	/* -1: not here yet */
+};
+
+static void take_bytes(struct answer *a)
+{
+	char *lf, *line = a->buf;
+
+	while (a->code < 0 && (lf = memchr(line, '\n', a->len - (size_t)(line - a->buf)))) {
+		*lf = '\0';
+		a->code = take_line(line);
+		line = lf + 1;
+	}
+	a->len -= (size_t)(line - a->buf);
+	memmove(a->buf, line, a->len);
+	if (a->len == CONTROL_LINE_MAX) {	/* longer than a line can be: show what there is */
+		a->buf[a->len] = '\0';
+		a->code = take_line(a->buf);
+		a->len = 0;
+	}
+}
+
+/*
+ * Relay until "exit N".  A signal (connect only; let in while we wait, by
+ * @unblocked) closes our direction only: the daemon takes that as an
+ * interruption, undoes, and says so; a second one ends us at once.
+ */
+static int relay(int fd, int patience, const sigset_t *unblocked)
+{
+	struct answer a = { .code = -1 };
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	bool told = false;
+	struct timespec ts;
+	ssize_t n;
+	int ready;
+
+	while (a.code < 0) {
+		if (signalled && !told) {
+			told = true;
+			shutdown(fd, SHUT_WR);
+			patience = CTL_ANSWER_MS;
+		}
+		ts = (struct timespec){ patience / 1000, patience % 1000 * 1000000L };
+		ready = ppoll(&p, 1, patience < 0 ? NULL : &ts, unblocked);
+		if (ready < 0 && errno == EINTR)
+			continue;
+		if (ready == 0) {
+			fprintf(stderr, "apptunnel: apptunneld does not answer\n");
+			return CTL_UNEXPECTED;
+		}
+		n = read(fd, a.buf + a.len, CONTROL_LINE_MAX - a.len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			fprintf(stderr, "apptunnel: the daemon broke the connection off\n");
+			return CTL_UNEXPECTED;
+		}
+		a.len += (size_t)n;
+		take_bytes(&a);
+		fflush(stdout);
+	}
+	return told ? CTL_SIGNALLED + (int)signalled : a.code;
+}
+
+int ctl_request(const struct ctl_opts *o, const struct control_request *req)
+{
+	/* one-shot: the second signal has its usual effect */
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+	struct timeval tv = { .tv_sec = CONTROL_DEADLINE_MS / 1000 };
+	sigset_t block, unblocked;
+	int fd, code;
+
+	signal(SIGPIPE, SIG_IGN);
+	fd = ctl_open(o);
+	if (fd < 0)
+		return open_failed(o, fd);
+	sigemptyset(&block);
+	if (req->verb == CONTROL_CONNECT) {
+		sigaddset(&block, SIGINT);
+		sigaddset(&block, SIGTERM);
+		sigaction(SIGINT, &sa, NULL);
+		sigaction(SIGTERM, &sa, NULL);
+	}
+	sigprocmask(SIG_BLOCK, &block, &unblocked);
+	sigdelset(&unblocked, SIGINT);
+	sigdelset(&unblocked, SIGTERM);
+	errno = 0;
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0 ||
+	    (write(fd, req, sizeof(*req)) != (ssize_t)sizeof(*req) && errno != EPIPE)) {
+		/* EPIPE: turned away before we asked; what it says stands in the socket */
+		fprintf(stderr, "apptunnel: cannot ask apptunneld: %s\n", strerror(errno));
+		close(fd);
+		return CTL_UNEXPECTED;
+	}
+	code = relay(fd, patience_ms(req), &unblocked);
+	close(fd);
+	if (fflush(stdout) || ferror(stdout))
+		return code ? code : CTL_UNEXPECTED;
+	return code;
+}
+
+/* ---- options and verbs ------------------------------------------------------------------- */
+
+/* Take --NAME VALUE or --NAME=VALUE out of argv.  1: taken, 0: another, -1: no value */
+static int path_option(const char *name, const char **slot, int argc, char **argv, int *i)
+{
+	size_t len = strlen(name);
+
+	if (strncmp(argv[*i], name, len))
+		return 0;
+	if (argv[*i][len] == '=') {
+		*slot = argv[*i] + len + 1;
+		return 1;
+	}
+	if (argv[*i][len])
+		return 0;
+	if (*i + 1 >= argc) {
+		fprintf(stderr, "apptunnel: %s needs a value\n", name);
+		return -1;
+	}
+	*slot = argv[++*i];
+	return 1;
+}
+
+/* Global options may stand anywhere; what is left is packed into @rest.  Return: how many */
+static int take_globals(struct ctl_opts *o, int argc, char **argv, char **rest, bool *want_help)
+{
+	bool end = false;
+	int i, n = 0, got;
+
+	for (i = 1; i < argc; i++) {
+		if (end || argv[i][0] != '-') {
+			rest[n++] = argv[i];
+			continue;
+		}
+		got = path_option("--profile-dir", &o->profile_dir, argc, argv, &i);
+		if (!got)
+			got = path_option("--run-dir", &o->run_dir, argc, argv, &i);
+		if (!got)
+			got = path_option("--state-dir", &o->state_dir, argc, argv, &i);
+		if (got < 0)
+			return -1;
+		if (got)
+			continue;
+		if (!strcmp(argv[i], "--json"))
+			o->json = true;
+		else if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			*want_help = true;
+		else if (!strcmp(argv[i], "--version") && !n)
+			rest[n++] = (char *)"version";
+		else
+			rest[n++] = argv[i];
+		end = !strcmp(argv[i], "--");
+	}
+	rest[n] = NULL;
+	return n;
+}
+
+static const char *from_env(const char *name, const char *otherwise)
+{
+	const char *v = getenv(name);
+
+	return v && v[0] ? v : otherwise;
+}
+
+int main(int argc, char **argv)
+{
+	struct ctl_opts o = {
+		.profile_dir = from_env("APPTUNNEL_PROFILE_DIR", NAMES_PROFILE_DIR),
+		.run_dir = from_env("APPTUNNEL_RUN_DIR", NAMES_RUN_DIR),
+		.state_dir = from_env("APPTUNNEL_STATE_DIR", NAMES_STATE_DIR),
+	};
+	char **rest = calloc((size_t)argc + 1, sizeof(*rest));
+	bool want_help = false;
+	int n, code = CTL_USAGE;
+	size_t i;
+
+	if (!rest)
+		return CTL_UNEXPECTED;
+	n = take_globals(&o, argc, argv, rest, &want_help);
+	if (n < 0)
+		goto out;
+	if (n == 0) {
+		help(want_help ? stdout : stderr);
+		code = want_help ? CTL_DONE : CTL_USAGE;
+		goto out;
+	}
+	for (i = 0; i < N_VERBS && strcmp(rest[0], verbs[i].name); i++)
+		;
+	if (i == N_VERBS && !strcmp(rest[0], "help")) {
+		help(stdout);
+		code = CTL_DONE;
+	} else if (i == N_VERBS) {
+		fprintf(stderr, "apptunnel: no such verb: %s; `apptunnel --help` lists them\n",
+			rest[0]);
+	} else if (want_help) {
+		verb_help(&verbs[i]);
+		code = CTL_DONE;
+	} else {
+		code = verbs[i].run(&o, n, rest);
+	}
+out:
+	free(rest);
+	return code;
+}
