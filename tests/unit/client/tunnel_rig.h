@@ -212,9 +212,10 @@ static inline bool rig_down(struct rig *r)
 
 static inline void rig_pump(struct rig *r)
 {
-	int i;
+	int i, still = 0;
 
-	for (i = 0; i < 1000; i++) {
+	tunnel_timer(r->t, r->now);
+	for (i = 0; i < 10000 && still < 2; i++) {
 		bool moved = false;
 
 		tunnel_tun_ready(r->t, r->now);
@@ -223,8 +224,7 @@ static inline void rig_pump(struct rig *r)
 			moved |= rig_down(r);
 		}
 		tunnel_flush(r->t, r->now);
-		if (!moved)
-			break;
+		still = moved ? 0 : still + 1;
 	}
 	tunnel_timer(r->t, r->now);
 	tunnel_flush(r->t, r->now);
