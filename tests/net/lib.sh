@@ -21,6 +21,7 @@ set -u
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 OUT=${OUT:-$TOP/build}
 WORK=${WORK:-$(mktemp -d "$TOP/build/net.XXXXXX")}
+ROOT_WORK=$WORK
 NAME=${NAME:-$(basename "$0")}
 PIDS=()
 declare -A NS=()
@@ -61,6 +62,10 @@ wait_for() {
 	done
 }
 
+# The checkout may stand where only root may look: the namespaces see it at
+# /run/top as well, and unprivileged programs are given that path.
+shared() { printf '%s' "${1/#$TOP//run/top}"; }
+
 # ---- processes and namespaces ------------------------------------------------
 
 # spawn LOG COMMAND... - a background process that dies with this script; $PID
@@ -71,8 +76,8 @@ spawn() {
 	PID=$!
 	PIDS+=("$PID")
 }
-# in NS COMMAND... - run in a namespace
-in() {
+# at NS COMMAND... - run in a namespace
+at() {
 	local ns=$1
 	shift
 	nsenter -t "${NS[$ns]}" -n -m -- "$@"
@@ -83,9 +88,9 @@ spawn_in() {
 	shift 2
 	spawn "$log" nsenter -t "${NS[$ns]}" -n -m -- setpriv --pdeathsig KILL "$@"
 }
-dev() { in dev "$@"; }
-dc() { in dc "$@"; }
-rtr() { in rtr "$@"; }
+dev() { at dev "$@"; }
+dc() { at dc "$@"; }
+rtr() { at rtr "$@"; }
 kill_pid() { kill -"${2:-TERM}" "$1" 2>/dev/null; wait "$1" 2>/dev/null; }
 
 net_holder() { # NAME
@@ -104,6 +109,7 @@ net_holder() { # NAME
 net_up() {
 	[ "$(id -u)" = 0 ] || die "needs root"
 	mkdir -p "$WORK"
+	chmod 755 "$WORK"
 	trap net_down EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
@@ -111,7 +117,7 @@ net_up() {
 	net_holder rtr
 	net_holder dc
 	local ns
-	for ns in dev rtr dc; do in $ns ip link set lo up; done
+	for ns in dev rtr dc; do at $ns ip link set lo up; done
 	ip link add "atd$$" type veth peer name "atr$$"
 	ip link set "atd$$" netns "${NS[dev]}"
 	ip link set "atr$$" netns "${NS[rtr]}"
@@ -124,7 +130,7 @@ net_up() {
 	rtr ip link set "atr$$" name todc
 	# no duplicate address detection: the addresses are ours alone
 	for ns in dev rtr dc; do
-		in $ns sh -c 'for f in /proc/sys/net/ipv6/conf/*/accept_dad; do echo 0 >$f; done'
+		at $ns sh -c 'for f in /proc/sys/net/ipv6/conf/*/accept_dad; do echo 0 >$f; done'
 	done
 	dev ip addr add 192.0.2.2/24 dev uplink
 	dev ip addr add 2001:db8:1::2/64 dev uplink nodad
@@ -165,11 +171,10 @@ net_up() {
 	dc cp -a /etc/. "$WORK/dc-etc/"
 	dc sh -c "grep -q ^sshd: '$WORK/dc-etc/passwd' || echo 'sshd:x:64432:65534::/run/sshd:/usr/sbin/nologin' >>'$WORK/dc-etc/passwd'"
 	dc mount --bind "$WORK/dc-etc" /etc
-	dc mount -t tmpfs -o mode=755 run /run
-	dc mkdir /run/sshd
-	for ns in dev; do
-		in $ns mount -t tmpfs -o mode=755 run /run
-		in $ns mkdir /run/sshd
+	for ns in dev dc; do
+		at $ns mount -t tmpfs -o mode=755 run /run
+		at $ns mkdir /run/sshd /run/top
+		at $ns mount --bind "$TOP" /run/top
 	done
 }
 
@@ -204,10 +209,10 @@ sentry_up() {
 	chmod 666 "$WORK/audit.jsonl"
 	mkdir -p "$WORK/sentry.run"
 	chmod 777 "$WORK/sentry.run"
-	chmod -R a+rX "$WORK/pki"
+	chmod 644 "$WORK/pki/sentry.key"
 	rm -f "$WORK/sentry.run/ctl.sock"
 	spawn_in dc "$WORK/sentry.log" setpriv --reuid 64431 --regid 64431 --clear-groups \
-		"$OUT/sentry" serve "$WORK/sentry.ini"
+		"$(shared "$OUT/sentry")" serve "$(shared "$WORK/sentry.ini")"
 	SENTRY_PID=$PID
 	wait_for 5 grep -q '"ready"' "$WORK/sentry.log" || {
 		cat "$WORK/sentry.log" >&2
@@ -215,7 +220,9 @@ sentry_up() {
 	}
 }
 sentry_config() {
-	cat >"$WORK/sentry.ini" <<INI
+	local WORK
+	WORK=$(shared "$ROOT_WORK")
+	cat >"$ROOT_WORK/sentry.ini" <<INI
 [sentry]
 Listen = "198.51.100.2:443;[2001:db8:2::2]:443"
 Certificate = $WORK/pki/sentry.crt
@@ -230,7 +237,7 @@ Control = $WORK/sentry.run/ctl.sock
 AllowDestinations = "10.0.0.0/8;203.0.113.0/24;fd00:10::/32;2001:db8:ffff::/48"
 $1
 INI
-	chmod 644 "$WORK/sentry.ini"
+	chmod 644 "$ROOT_WORK/sentry.ini"
 }
 sentry_ctl() { dc "$OUT/sentry" ctl "$WORK/sentry.run/ctl.sock" "$@"; }
 
@@ -318,7 +325,6 @@ profile() {
 		put lock
 		put support "LogLevel = session"
 	} >"$WORK/profiles.d/$name.ini"
-	chmod 600 "$WORK"/pki/*.key
 	chmod 644 "$WORK/profiles.d/$name.ini"
 	chmod 755 "$WORK/profiles.d"
 }
@@ -337,7 +343,7 @@ put() { # section, its standard lines; those that extra[] names are left out
 
 daemon_up() { # [OPTIONS...]; $DAEMON_PID
 	mkdir -p "$WORK/run" "$WORK/state"
-	spawn_in dev "$WORK/daemon.log" "$OUT/apptunneld" --profile-dir "$WORK/profiles.d" \
+	spawn_in dev "$WORK/daemon.log" "$(shared "$OUT/apptunneld")" --profile-dir "$WORK/profiles.d" \
 		--run-dir "$WORK/run" --state-dir "$WORK/state" "$@"
 	DAEMON_PID=$PID
 	wait_for 5 test -S "$WORK/run/control.sock" || {

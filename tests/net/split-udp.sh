@@ -18,16 +18,16 @@ check "connect" atp connect corp --timeout 20 || { tail -30 "$WORK/daemon.log"; 
 
 # witnesses
 for ns in dev rtr; do
-	in $ns nft add table inet witness
-	in $ns nft add set inet witness ports4 '{ type inet_service; flags dynamic; }'
-	in $ns nft add set inet witness ports6 '{ type inet_service; flags dynamic; }'
+	at $ns nft add table inet witness
+	at $ns nft add set inet witness ports4 '{ type inet_service; flags dynamic; }'
+	at $ns nft add set inet witness ports6 '{ type inet_service; flags dynamic; }'
 	hook=forward; [ $ns = dev ] && hook=postrouting
-	in $ns nft add chain inet witness c "{ type filter hook $hook priority 300; }"
+	at $ns nft add chain inet witness c "{ type filter hook $hook priority 300; }"
 	out='iifname todev'; [ $ns = dev ] && out='oifname uplink'
-	in $ns nft add rule inet witness c "$out" meta nfproto ipv4 ip daddr 10.0.0.0/8 add @ports4 '{ udp dport }' counter
-	in $ns nft add rule inet witness c "$out" meta nfproto ipv6 ip6 daddr fd00:10::/32 add @ports6 '{ udp dport }' counter
+	at $ns nft add rule inet witness c "$out" meta nfproto ipv4 ip daddr 10.0.0.0/8 add @ports4 '{ udp dport }' counter
+	at $ns nft add rule inet witness c "$out" meta nfproto ipv6 ip6 daddr fd00:10::/32 add @ports6 '{ udp dport }' counter
 done
-saw() { in "$1" nft list set inet witness "ports$2" | tr -d '\n\t ' | grep -qE "[{,=]$3[,}]"; }
+saw() { at "$1" nft list set inet witness "ports$2" | tr -d '\n\t ' | grep -qE "[{,=]$3[,}]"; }
 
 app() { dev python3 "$TOP/tests/net/app.py" "$@"; }
 for v in 4 6; do

@@ -13,7 +13,7 @@ PKI=$WORK/pki
 "$TOP/scripts/pki" device "$PKI" stale --user jane --expired >>"$WORK/pki.log" 2>&1
 "$TOP/scripts/pki" init "$WORK/pki2" >>"$WORK/pki.log" 2>&1
 "$TOP/scripts/pki" device "$WORK/pki2" alien --user jane >>"$WORK/pki.log" 2>&1
-chmod -R a+rX "$PKI"; chmod 600 "$PKI"/*.key "$WORK"/pki2/*.key; chmod a+r "$PKI"/sentry.key "$PKI"/other.key "$PKI"/old.key
+chmod a+r "$PKI"/other.key "$PKI"/old.key
 der_pin() { openssl x509 -in "$1" -outform DER | sha256sum | sed 's/ .*//; s/^/sha256:/'; }
 key_pin() { echo "sha256//$(openssl x509 -in "$1" -pubkey -noout | openssl pkey -pubin -outform DER | openssl dgst -sha256 -binary | base64)"; }
 RIGHT=$(der_pin "$PKI/sentry.crt")
@@ -131,7 +131,7 @@ other_sentry() { # INI LINES BY sed
 	sentry_config ''
 	sed -i "$@" "$WORK/sentry.ini"
 	spawn_in dc "$WORK/sentry2.log" setpriv --reuid 64431 --regid 64431 --clear-groups \
-		"$OUT/sentry" serve "$WORK/sentry.ini"
+		"$(shared "$OUT/sentry")" serve "$(shared "$WORK/sentry.ini")"
 	SENTRY_PID=$PID
 	wait_for 5 grep -q '"ready"' "$WORK/sentry2.log" || cat "$WORK/sentry2.log"
 }
