@@ -938,6 +938,37 @@ START_TEST(worn_keys_are_changed)
 }
 END_TEST
 
+/* What is left of a record waits for the socket, whole records do not. */
+START_TEST(pending_means_whole_records)
+{
+	uint8_t buf[1000] = { 0 };
+	BIO *bio = BIO_new(BIO_s_mem());
+	char *wire;
+	struct tls *t;
+	int fds[2];
+	long len;
+
+	context();
+	t = tls_pair(fds);
+	ck_assert_int_eq(tls_read(t, buf, sizeof(buf)), -EAGAIN);	/* tickets */
+	SSL_set0_wbio(peer.ssl, bio);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(SSL_write(peer.ssl, buf, sizeof(buf)), sizeof(buf));
+	len = BIO_get_mem_data(bio, &wire);
+	ck_assert_int_eq(send(fds[1], wire, (size_t)len - 500, 0), len - 500);
+	ck_assert_int_eq(tls_read(t, buf, sizeof(buf)), 1000);
+	ck_assert(tls_has_pending(t));
+	ck_assert_int_eq(tls_read(t, buf, sizeof(buf)), 1000);
+	ck_assert_int_eq(tls_read(t, buf, sizeof(buf)), -EAGAIN);
+	ck_assert(!tls_has_pending(t));
+	ck_assert_int_eq(send(fds[1], wire + len - 500, 500, 0), 500);
+	ck_assert_int_eq(tls_read(t, buf, sizeof(buf)), 1000);
+	ck_assert(!tls_has_pending(t));
+	tls_close(t, false);
+	close(fds[0]);
+}
+END_TEST
+
 /* A write that was cut short goes on with more behind it. */
 START_TEST(short_writes_grow)
 {
@@ -1046,6 +1077,7 @@ int main(void)
 	tcase_add_test(t, close_notify_when_clean);
 	tcase_add_test(t, keys_are_updated);
 	tcase_add_test(t, worn_keys_are_changed);
+	tcase_add_test(t, pending_means_whole_records);
 	tcase_add_test(t, short_writes_grow);
 	tcase_add_test(t, nothing_is_opened);
 	suite_add_tcase(s, t);
