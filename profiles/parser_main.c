@@ -54,8 +54,13 @@ static int limit_self(void)
 	size_t i;
 
 	for (i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-		struct rlimit l = { limits[i].most, limits[i].most };
+		struct rlimit l;
 
+		if (getrlimit(limits[i].what, &l) < 0)
+			return -errno;
+		if (l.rlim_max <= limits[i].most)
+			continue;	/* the daemon has set a tighter one */
+		l.rlim_cur = l.rlim_max = limits[i].most;
 		if (setrlimit(limits[i].what, &l) < 0)
 			return -errno;
 	}
