@@ -1,27 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tls.c - identity, trust and session tickets (docs/protocol.md, 1).
+ * tls.c - trust, session tickets and the context (docs/protocol.md, 1).
  *
- * Everything is read from descriptors, once; the engine can open nothing
- * later.  Whether Sentry is Sentry is decided by tls_check_leaf() alone: in
- * the handshake (verify_peer()) and again after each handshake (tls_io.c),
- * because a resumed one calls no verify callback.
+ * Whether Sentry is Sentry is decided by tls_check_leaf() alone: in the
+ * handshake (verify_peer()) and again after each handshake (tls_io.c), because
+ * a resumed one calls no verify callback.
  */
 #include "client/tls.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "client/limits.h"
 #include "client/log.h"
 
 #define TLS_SUITES_13	"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:" \
@@ -30,258 +24,7 @@
 #define TLS_GROUPS	"X25519:P-256:P-384"
 #define TLS_LEVEL	2		/* OpenSSL's: 112 bits, so RSA from 2,048 */
 
-/* What tls_ctx_new() reports through. */
-struct failure {
-	enum cause *cause;
-	char *why;
-	size_t size;
-};
-
-__attribute__((format(printf, 3, 4)))
-static bool fail(const struct failure *f, enum cause cause, const char *fmt, ...)
-{
-	va_list ap;
-
-	*f->cause = cause;
-	va_start(ap, fmt);
-	vsnprintf(f->why, f->size, fmt, ap);
-	va_end(ap);
-	return false;
-}
-
-static const char *openssl_reason(void)
-{
-	const char *text = ERR_reason_error_string(ERR_peek_last_error());
-
-	return text ? text : "no further reason";
-}
-
-/* ---- files -------------------------------------------------------------- */
-
-static void wipe(char *buf, size_t len)
-{
-	if (!buf)
-		return;
-	OPENSSL_cleanse(buf, len);
-	free(buf);
-}
-
-/* Whole file of a descriptor, wherever its offset stands; NULL: errno. */
-static char *file_read(int fd, size_t max, size_t *len)
-{
-	struct stat st;
-	size_t done = 0;
-	char *buf;
-
-	if (fstat(fd, &st) < 0)
-		return NULL;
-	if (!S_ISREG(st.st_mode) || st.st_size < 0 || (uint64_t)st.st_size > max) {
-		errno = S_ISREG(st.st_mode) ? EFBIG : EINVAL;
-		return NULL;
-	}
-	buf = malloc((size_t)st.st_size + 1);
-	if (!buf)
-		return NULL;
-	while (done < (size_t)st.st_size) {
-		ssize_t n = pread(fd, buf + done, (size_t)st.st_size - done, (off_t)done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			wipe(buf, done);
-			return NULL;
-		}
-		if (n == 0)
-			break;		/* it shrank */
-		done += (size_t)n;
-	}
-	*len = done;
-	return buf;
-}
-
-/* A PEM file as a memory BIO; *buf (of *len bytes) backs it: wipe() it after BIO_free(). */
-static BIO *pem_open(int fd, size_t max, char **buf, size_t *len)
-{
-	BIO *bio;
-
-	*buf = file_read(fd, max, len);
-	if (!*buf)
-		return NULL;
-	bio = BIO_new_mem_buf(*buf, (int)*len);
-	if (!bio) {
-		wipe(*buf, *len);
-		*buf = NULL;
-		errno = ENOMEM;
-	}
-	return bio;
-}
-
-/* Nobody is asked for a passphrase: an encrypted key is refused. */
-static int no_passphrase(char *buf, int size, int writing, void *asked)
-{
-	(void)buf;
-	(void)size;
-	(void)writing;
-	*(bool *)asked = true;
-	return -1;
-}
-
-static X509 *cert_next(BIO *bio)
-{
-	bool asked = false;
-
-	return PEM_read_bio_X509(bio, NULL, no_passphrase, &asked);
-}
-
-static X509 *cert_load(int fd, const char *key, enum cause cause, const struct failure *f)
-{
-	X509 *cert;
-	char *buf;
-	size_t len;
-	BIO *bio = pem_open(fd, LIMIT_PEM, &buf, &len);
-
-	if (!bio) {
-		fail(f, cause, "%s cannot be read: %s", key, strerror(errno));
-		return NULL;
-	}
-	cert = cert_next(bio);
-	if (!cert)
-		fail(f, cause, "%s holds no certificate in PEM form (%s)", key,
-		     openssl_reason());
-	BIO_free(bio);
-	wipe(buf, len);
-	return cert;
-}
-
-static EVP_PKEY *key_load(int fd, const struct failure *f)
-{
-	bool asked = false;
-	EVP_PKEY *pkey;
-	char *buf;
-	size_t len;
-	BIO *bio = pem_open(fd, LIMIT_PEM, &buf, &len);
-
-	if (!bio) {
-		fail(f, CAUSE_IDENTITY, "PrivateKey cannot be read: %s", strerror(errno));
-		return NULL;
-	}
-	pkey = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &asked);
-	if (!pkey && asked)
-		fail(f, CAUSE_IDENTITY,
-		     "PrivateKey is encrypted; a service cannot be asked for its passphrase");
-	else if (!pkey)
-		fail(f, CAUSE_IDENTITY, "PrivateKey holds no private key in PEM form (%s)",
-		     openssl_reason());
-	BIO_free(bio);
-	wipe(buf, len);
-	return pkey;
-}
-
-/* Each certificate of a PEM file to the chain we send, or to the trust store. */
-static bool certs_load(struct tls_ctx *c, int fd, bool trust, const struct failure *f)
-{
-	const char *key = trust ? "CaFile" : "Chain";
-	enum cause cause = trust ? CAUSE_PROFILE : CAUSE_IDENTITY;
-	unsigned int n = 0;
-	bool good = true;
-	X509 *cert;
-	char *buf;
-	size_t len;
-	BIO *bio = pem_open(fd, trust ? LIMIT_CA : LIMIT_PEM, &buf, &len);
-
-	if (!bio)
-		return fail(f, cause, "%s cannot be read: %s", key, strerror(errno));
-	while (good && (cert = cert_next(bio))) {
-		if (trust)
-			good = X509_STORE_add_cert(SSL_CTX_get_cert_store(c->ssl), cert) == 1;
-		else
-			good = SSL_CTX_add1_chain_cert(c->ssl, cert) == 1;
-		X509_free(cert);
-		n++;
-	}
-	if (!good)
-		fail(f, cause, "certificate %u of %s cannot be used (%s)", n, key,
-		     openssl_reason());
-	else if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-		good = fail(f, cause, "certificate %u of %s is damaged (%s)", n + 1, key,
-			    openssl_reason());
-	else if (n == 0)
-		good = fail(f, cause, "%s holds no certificate in PEM form", key);
-	ERR_clear_error();
-	BIO_free(bio);
-	wipe(buf, len);
-	return good;
-}
-
-static bool identity_load(struct tls_ctx *c, const struct tls_setup *files,
-			  const struct failure *f)
-{
-	EVP_PKEY *pkey = NULL;
-	X509 *cert = NULL;
-	bool good = false;
-
-	if (files->certificate < 0 || files->key < 0)
-		return fail(f, CAUSE_IDENTITY, "%s was not given",
-			    files->certificate < 0 ? "Certificate" : "PrivateKey");
-	cert = cert_load(files->certificate, "Certificate", CAUSE_IDENTITY, f);
-	if (!cert)
-		goto out;
-	if (X509_get_version(cert) != X509_VERSION_3) {
-		fail(f, CAUSE_IDENTITY, "Certificate is not an X.509 version 3 certificate");
-		goto out;
-	}
-	pkey = key_load(files->key, f);
-	if (!pkey)
-		goto out;
-	if (X509_check_private_key(cert, pkey) != 1) {
-		fail(f, CAUSE_IDENTITY, "PrivateKey does not belong to Certificate");
-		goto out;
-	}
-	if (SSL_CTX_use_certificate(c->ssl, cert) != 1 ||
-	    SSL_CTX_use_PrivateKey(c->ssl, pkey) != 1) {
-		fail(f, CAUSE_IDENTITY, "Certificate cannot be used (%s)", openssl_reason());
-		goto out;
-	}
-	good = files->chain < 0 || certs_load(c, files->chain, false, f);
-out:
-	X509_free(cert);
-	EVP_PKEY_free(pkey);
-	return good;
-}
-
 /* ---- trust -------------------------------------------------------------- */
-
-static bool pins_load(struct tls_ctx *c, const struct profile *p, const struct tls_setup *files,
-		      const struct failure *f)
-{
-	if (p->n_pins == 0 || p->n_pins > PROFILE_MAX_PINS)
-		return fail(f, CAUSE_PROFILE, "PinnedCertificate names no certificate");
-	for (uint32_t i = 0; i < p->n_pins; i++) {
-		struct tls_pin *pin = &c->pins[i];
-		char key[32];
-		X509 *cert;
-		int len;
-
-		pin->kind = p->pins[i].kind;
-		c->n_pins = i + 1;
-		if (pin->kind != PIN_FILE) {
-			memcpy(pin->sha256, p->pins[i].sha256, sizeof(pin->sha256));
-			continue;
-		}
-		snprintf(key, sizeof(key), "PinnedCertificate %u", i + 1);
-		if (files->pins[i] < 0)
-			return fail(f, CAUSE_PROFILE, "%s was not given", key);
-		cert = cert_load(files->pins[i], key, CAUSE_PROFILE, f);
-		if (!cert)
-			return false;
-		len = i2d_X509(cert, &pin->der);
-		X509_free(cert);
-		if (len <= 0)
-			return fail(f, CAUSE_PROFILE, "%s cannot be encoded", key);
-		pin->der_len = (size_t)len;
-	}
-	return true;
-}
 
 /* All pins are compared, each in constant time. */
 static bool leaf_pinned(const struct tls_ctx *c, X509 *leaf)
@@ -335,12 +78,16 @@ static void leaf_describe(X509 *leaf, char *buf, size_t size)
 	snprintf(buf, size, "sha256:%s (%s)", hex, subject[0] ? subject : "no subject");
 }
 
+/* Not strftime(): it looks for the time zone's file. */
 static void date_text(const ASN1_TIME *t, char *buf, size_t size)
 {
 	struct tm tm;
 
-	if (ASN1_TIME_to_tm(t, &tm) != 1 || strftime(buf, size, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+	if (ASN1_TIME_to_tm(t, &tm) != 1)
 		snprintf(buf, size, "an unreadable date");
+	else
+		snprintf(buf, size, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900,
+			 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 static bool leaf_named(const struct profile_host *h, X509 *leaf)
@@ -354,30 +101,30 @@ static bool leaf_named(const struct profile_host *h, X509 *leaf)
 bool tls_check_leaf(const struct tls_ctx *c, uint32_t host, X509 *leaf,
 		    enum cause *cause, char *why, size_t size)
 {
-	const struct failure f = { cause, why, size };
+	const struct tls_failure f = { cause, why, size };
 	char who[192], date[32];
 
 	leaf_describe(leaf, who, sizeof(who));
 	if (c->pinned && !leaf_pinned(c, leaf))
-		return fail(&f, CAUSE_PIN, "it presented %s, which is not pinned", who);
+		return tls_fail(&f, CAUSE_PIN, "it presented %s, which is not pinned", who);
 	if (!c->pinned && !leaf_named(&c->hosts[host], leaf))
-		return fail(&f, CAUSE_NAME, "it presented %s, which is not for %s", who,
+		return tls_fail(&f, CAUSE_NAME, "it presented %s, which is not for %s", who,
 			    c->hosts[host].name);
 	/* both return 0 for a date that cannot be read */
 	if (X509_cmp_current_time(X509_get0_notBefore(leaf)) >= 0) {
 		date_text(X509_get0_notBefore(leaf), date, sizeof(date));
-		return fail(&f, CAUSE_DATES, "its certificate is valid from %s only: %s", date, who);
+		return tls_fail(&f, CAUSE_DATES, "its certificate is valid from %s only: %s", date, who);
 	}
 	if (X509_cmp_current_time(X509_get0_notAfter(leaf)) <= 0) {
 		date_text(X509_get0_notAfter(leaf), date, sizeof(date));
-		return fail(&f, CAUSE_DATES, "its certificate expired at %s: %s", date, who);
+		return tls_fail(&f, CAUSE_DATES, "its certificate expired at %s: %s", date, who);
 	}
 	return true;
 }
 
 static void chain_failed(const struct tls_ctx *c, struct tls *t, X509_STORE_CTX *x, X509 *leaf)
 {
-	const struct failure f = { &t->cause, t->why, sizeof(t->why) };
+	const struct tls_failure f = { &t->cause, t->why, sizeof(t->why) };
 	int err = X509_STORE_CTX_get_error(x);
 	enum cause cause = CAUSE_CHAIN;
 	char who[192];
@@ -387,7 +134,7 @@ static void chain_failed(const struct tls_ctx *c, struct tls *t, X509_STORE_CTX 
 	if (err == X509_V_ERR_HOSTNAME_MISMATCH || err == X509_V_ERR_IP_ADDRESS_MISMATCH)
 		cause = CAUSE_NAME;
 	leaf_describe(leaf, who, sizeof(who));
-	fail(&f, cause, "%s%s%s: it presented %s", X509_verify_cert_error_string(err),
+	tls_fail(&f, cause, "%s%s%s: it presented %s", X509_verify_cert_error_string(err),
 	     cause == CAUSE_NAME ? ", wanted " : "",
 	     cause == CAUSE_NAME ? c->hosts[t->host].name : "", who);
 }
@@ -507,12 +254,12 @@ static bool context_rules(struct tls_ctx *c, const struct profile *p)
 struct tls_ctx *tls_ctx_new(const struct profile *p, const struct tls_setup *files,
 			    enum cause *cause, char *why, size_t size)
 {
-	const struct failure f = { cause, why, size };
+	const struct tls_failure f = { cause, why, size };
 	struct tls_ctx *c = calloc(1, sizeof(*c));
 
 	ERR_clear_error();
 	if (!c) {
-		fail(&f, CAUSE_IDENTITY, "no memory for TLS");
+		tls_fail(&f, CAUSE_IDENTITY, "no memory for TLS");
 		return NULL;
 	}
 	c->pinned = !p->pinning_disabled;
@@ -521,18 +268,18 @@ struct tls_ctx *tls_ctx_new(const struct profile *p, const struct tls_setup *fil
 	c->bio = tls_method();
 	c->ssl = SSL_CTX_new(TLS_client_method());
 	if (!c->bio || !c->ssl || !context_rules(c, p)) {
-		fail(&f, CAUSE_IDENTITY, "TLS cannot be set up (%s)", openssl_reason());
+		tls_fail(&f, CAUSE_IDENTITY, "TLS cannot be set up (%s)", tls_reason());
 		goto err;
 	}
-	if (!identity_load(c, files, &f))
+	if (!tls_load_identity(c, files, &f))
 		goto err;
-	if (c->pinned && !pins_load(c, p, files, &f))
+	if (c->pinned && !tls_load_pins(c, p, files, &f))
 		goto err;
 	if (!c->pinned && files->ca < 0) {
-		fail(&f, CAUSE_PROFILE, "pinning is disabled and there is no CA bundle");
+		tls_fail(&f, CAUSE_PROFILE, "pinning is disabled and there is no CA bundle");
 		goto err;
 	}
-	if (!c->pinned && !certs_load(c, files->ca, true, &f))
+	if (!c->pinned && !tls_load_certs(c, files->ca, true, &f))
 		goto err;
 	ERR_clear_error();
 	return c;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tls.h - what conn.c, tls.c (identity, trust, tickets) and tls_io.c (one
- * connection) share; private to them and their tests.  OpenSSL is used in
- * these files and nowhere else in the engine.
+ * tls.h - what conn.c, tls.c (trust, tickets), tls_files.c (identity and pins
+ * out of files) and tls_io.c (one connection) share; private to them and
+ * their tests.  OpenSSL is used in these files and nowhere else in the engine.
  */
 #ifndef APPTUNNEL_TLS_H
 #define APPTUNNEL_TLS_H
@@ -90,5 +90,26 @@ int tls_set_host(const struct tls_ctx *ctx, uint32_t host, SSL *ssl);
 SSL_SESSION *tls_ticket_take(struct tls_ctx *ctx, uint32_t host);	/* owned; may be NULL */
 void tls_ticket_keep(struct tls_ctx *ctx, uint32_t host, SSL_SESSION *s);	/* takes @s */
 void tls_tickets_drop(struct tls_ctx *ctx, uint32_t host);
+
+/* ---- tls_files.c, for tls.c ---------------------------------------------- */
+
+/* Where a reason goes: one sentence and its cause. */
+struct tls_failure {
+	enum cause *cause;
+	char *why;
+	size_t size;
+};
+/* tls_fail() - Return: false, to be returned */
+bool tls_fail(const struct tls_failure *f, enum cause cause, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+const char *tls_reason(void);		/* OpenSSL's last error */
+
+/* Return: true, or false with *f filled.  Descriptors are neither moved nor closed. */
+bool tls_load_identity(struct tls_ctx *c, const struct tls_setup *files,
+		       const struct tls_failure *f);
+bool tls_load_pins(struct tls_ctx *c, const struct profile *p, const struct tls_setup *files,
+		   const struct tls_failure *f);
+/* Each certificate of a file to the trust store, or to the chain that we send. */
+bool tls_load_certs(struct tls_ctx *c, int fd, bool trust, const struct tls_failure *f);
 
 #endif

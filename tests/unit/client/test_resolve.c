@@ -185,7 +185,8 @@ static const char *text(unsigned int i)
 	return addr_format(&lookup.addrs[i], buf);
 }
 
-#define RESOLV "# made by hand\nsearch example.net\nnameserver 127.0.0.1 \r\nnameserver fe80::1%eth0\n"
+#define RESOLV "# made by hand\nsearch example.net\n" \
+	       "nameserver 127.0.0.1 \r\nnameserver fe80::1%eth0\n"
 
 START_TEST(hosts_come_first)
 {

@@ -325,6 +325,7 @@ START_TEST(dates_count_with_a_pin)
 		pin_cert(0, bad[i]->cert);
 		context();
 		dial_distrusts(CAUSE_DATES);
+		ck_assert_ptr_nonnull(strstr(conn_why(conn), "Z: sha256:"));
 		conn_close(conn, false);
 		conn = NULL;
 		tls_ctx_free(ctx);
@@ -747,7 +748,7 @@ START_TEST(empty_stock_waits)
 }
 END_TEST
 
-/* ---- bytes ------------------------------------------------------------------------------------ */
+/* ---- bytes ------------------------------------------------------------------- */
 
 #define BULK	(3u << 20)
 
