@@ -21,13 +21,16 @@ struct sys_ops {
 	int (*route)(void *ctx, bool add, const struct plan_item *i, const struct plan_names *n);
 	int (*addr)(void *ctx, bool add, const struct plan_item *i, const struct plan_names *n);
 	int (*link)(void *ctx, const struct plan_item *i, const struct plan_names *n);
+	/* @fd NULL: delete the TUN if it is still there and ours (-ENODEV: it is not) */
 	int (*tun)(void *ctx, const struct plan_names *n, int *fd, bool *vnet_hdr);
 	int (*nft)(void *ctx, const char *text);
 	int (*sysctl_get)(void *ctx, const char *path, uint32_t *value);
 	int (*sysctl_set)(void *ctx, const char *path, uint32_t value);
 	/* is anything foreign standing under our numbers and names? -EEXIST; *what says which */
 	int (*conflict)(void *ctx, const struct plan_names *n, char *what, size_t size);
-	/* does the kernel hold what the item says?  0, -ENOENT */
+	/* open TCP connections from outside, as PLAN_INBOUND items; how many, or -errno */
+	int (*connections)(void *ctx, struct plan_item *out, size_t max);
+	/* does the kernel hold what the item says?  0, -ENOENT; @i NULL: begin a new look */
 	int (*present)(void *ctx, const struct plan_item *i, const struct plan_names *n);
 };
 
@@ -35,7 +38,8 @@ extern const struct sys_ops sys_linux;
 
 /*
  * apply_new() - prepare to change the machine
- * @ops, @ctx: who does it; @state_dir: where the journal stands
+ * @ops, @ctx: who does it (sys_linux takes no context: NULL)
+ * @state_dir: where the journal stands; made (0700) if it is missing
  * @stem: profile name, part of the journal's file name
  * @say: called with each "[#] ..." line before it is done (never NULL)
  */
@@ -73,11 +77,24 @@ int apply_undo(struct apply *a, char *why, size_t size);
 int apply_restart(struct apply *a);
 
 /*
- * apply_cleanup() - undo every journal found in @state_dir; idempotent
- * Return: number of journals undone, or a negative errno
+ * apply_cleanup() - undo every journal found in @state_dir; idempotent.  Those
+ * of profiles that are alive (struct apply that locked and was not freed, in
+ * whatever process) are left alone
+ * Return: number of journals undone, or a negative errno: something stayed, and
+ * its journal with it
  */
 int apply_cleanup(const struct sys_ops *ops, void *ctx, const char *state_dir,
 		  void (*say)(void *arg, const char *line), void *say_arg);
+
+/*
+ * apply_inbound_sweep() - forget the connections from outside (of the moment of
+ * locking) that have ended; to be called every half minute while locked
+ * Return: how many are still held, or a negative errno
+ */
+int apply_inbound_sweep(struct apply *a);
+
+#define APPLY_INBOUND_MAX	1024	/* connections from outside that are kept */
+#define APPLY_SWEEP_S		30
 
 /* apply_resolv_snapshot() - the network's own resolv.conf (our backup when it
  * points at us).  Return: a read-only descriptor, or a negative errno */

@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * apply.c - the plan meets the kernel: announce in the journal, do, read back.
+ */
+#include "platform/apply.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "platform/apply_priv.h"
+#include "platform/dns_file.h"
+
+#define BATCH		256	/* routes and rules that share one sync of the journal */
+#define OPEN_LINE	160	/* bytes of an "add element" line */
+#define COMPACT_MIN	1024	/* dead records that are not worth a rewrite */
+
+/* The TUN that apply_tunnel() hands to its caller. */
+struct tun_out {
+	int fd;
+	bool vnet_hdr;
+};
+
+struct apply *apply_new(const struct sys_ops *ops, void *ctx,
+			const char *state_dir, const char *stem,
+			void (*say)(void *arg, const char *line), void *say_arg)
+{
+	struct apply *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->ops = ops;
+	a->ctx = ctx;
+	a->say = say;
+	a->say_arg = say_arg;
+	a->dir = -1;
+	snprintf(a->stem, sizeof(a->stem), "%s", stem);
+	if ((size_t)snprintf(a->state_dir, sizeof(a->state_dir), "%s", state_dir) >=
+	    sizeof(a->state_dir)) {
+		free(a);
+		return NULL;
+	}
+	return a;
+}
+
+void apply_free(struct apply *a)
+{
+	if (!a)
+		return;
+	journal_close(a->j);
+	if (a->dir >= 0)
+		close(a->dir);
+	free(a);
+}
+
+int apply_resolv_snapshot(struct apply *a, const char *resolv_conf)
+{
+	int err = apply_open_dir(a, true);
+
+	return err ? err : dns_file_snapshot(a->dir, resolv_conf);
+}
+
+/* ---- one change ------------------------------------------------------------------------- */
+
+/* the rule set with the connections that are open already, in one transaction */
+static int do_nft(struct apply *a, const struct plan *plan)
+{
+	size_t size = PLAN_NFT_MAX + APPLY_INBOUND_MAX * OPEN_LINE, len;
+	char *text = malloc(size), l[ADDR_STRLEN], p[ADDR_STRLEN];
+	int n, err;
+
+	if (!text)
+		return -ENOMEM;
+	n = plan_nft_text(plan, text, PLAN_NFT_MAX);
+	if (n < 0) {
+		free(text);
+		return n;
+	}
+	len = (size_t)n;
+	for (size_t k = 0; k < a->j->n && size - len > OPEN_LINE; k++) {
+		const struct plan_item *i = &a->j->recs[k].item;
+
+		if (i->kind != PLAN_INBOUND || a->j->recs[k].gone)
+			continue;
+		len += (size_t)snprintf(text + len, size - len,
+					"add element inet %s open%u { %s . %u . %s . %u }\n",
+					plan->names.nft, i->family,
+					addr_format(&i->prefix.addr, p), i->dport,
+					addr_format(&i->from, l), i->sport);
+	}
+	err = a->ops->nft(a->ctx, text);
+	free(text);
+	return err;
+}
+
+static int do_guard(struct apply *a, const struct plan *plan, const struct plan_item *i)
+{
+	const char *t = plan->names.nft;
+	char text[256], addr[ADDR_STRLEN];
+	int n;
+
+	addr_format(&i->prefix.addr, addr);
+	n = snprintf(text, sizeof(text), "add element inet %s tunnel%u { %s }\n", t, i->family,
+		     addr);
+	if (i->family == 4)
+		snprintf(text + n, sizeof(text) - (size_t)n,
+			 "add element arp %s tunnel4 { %s }\n", t, addr);
+	return a->ops->nft(a->ctx, text);
+}
+
+static char *resolv_text(const struct plan *plan)
+{
+	char *text = malloc(PLAN_RESOLV_MAX);
+
+	if (text && plan_resolv_text(plan, text, PLAN_RESOLV_MAX) < 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+static int do_dns(struct apply *a, const struct plan *plan, size_t index)
+{
+	char *text = resolv_text(plan);
+	int err;
+
+	if (!text)
+		return -ENOMEM;
+	err = dns_file_write(a->dir, a->stem, plan->names.resolv_conf, text);
+	free(text);
+	if (!err)
+		err = journal_mark(a->j, index, '=');
+	return err ? err : journal_sync(a->j);
+}
+
+static int do_rec(struct apply *a, const struct plan *plan, size_t index, struct tun_out *t)
+{
+	const struct plan_names *n = &plan->names;
+	const struct plan_item *i = &a->j->recs[index].item;
+	uint32_t old;
+	int err;
+
+	switch ((enum plan_kind)i->kind) {
+	case PLAN_SYSCTL:
+		return a->ops->sysctl_set(a->ctx, i->path, i->value);
+	case PLAN_NFT:
+		return do_nft(a, plan);
+	case PLAN_RULE_MAIN:
+		err = a->ops->rule(a->ctx, true, i, n);
+		return err == -EEXIST && apply_other_has(a, i, &old) ? 0 : err;
+	case PLAN_RULE:
+	case PLAN_INBOUND:
+		return a->ops->rule(a->ctx, true, i, n);
+	case PLAN_SHADOW:
+	case PLAN_THROW:
+	case PLAN_ROUTE:
+		return a->ops->route(a->ctx, true, i, n);
+	case PLAN_TUN:
+		return t ? a->ops->tun(a->ctx, n, &t->fd, &t->vnet_hdr) : -EINVAL;
+	case PLAN_LINK:
+		return a->ops->link(a->ctx, i, n);
+	case PLAN_GUARD:
+		return do_guard(a, plan, i);
+	case PLAN_ADDR:
+		return a->ops->addr(a->ctx, true, i, n);
+	case PLAN_DNS:
+		return do_dns(a, plan, index);
+	case PLAN_KINDS:
+		break;
+	}
+	return -EINVAL;
+}
+
+/*
+ * A machine without IPv6 has nothing to lock, and one where it is switched off
+ * for new interfaces keeps the shadow: neither is a failure.
+ */
+static bool may_lack(const struct plan_item *i, int err)
+{
+	if (i->family != 6)
+		return false;
+	if (err == -EAFNOSUPPORT || err == -EOPNOTSUPP)
+		return true;
+	if (i->kind == PLAN_SYSCTL)
+		return err == -ENOENT;
+	return (i->kind == PLAN_ADDR || i->kind == PLAN_ROUTE) && err == -EACCES;
+}
+
+static void explain(const struct plan *plan, const struct plan_item *i, int err, char *why,
+		    size_t size)
+{
+	char line[PLAN_LINE_MAX];
+
+	if (plan_item_text(plan, i, line, sizeof(line)) < 0)
+		line[0] = '\0';
+	snprintf(why, size, "%s: %s", line, strerror(-err));
+}
+
+static void say_item(struct apply *a, const struct plan *plan, const struct plan_item *i)
+{
+	char line[PLAN_LINE_MAX + 8] = "[#] ";
+
+	if (plan_item_text(plan, i, line + 4, sizeof(line) - 4) > 0)
+		a->say(a->say_arg, line);
+}
+
+/* ---- many changes ------------------------------------------------------------------------ */
+
+static bool in_batch(const struct plan_item *i)
+{
+	return i->kind == PLAN_SHADOW || i->kind == PLAN_THROW || i->kind == PLAN_ROUTE ||
+	       i->kind == PLAN_INBOUND;
+}
+
+static bool live_dns(const struct apply *a)
+{
+	for (size_t k = 0; k < a->j->n; k++)
+		if (a->j->recs[k].item.kind == PLAN_DNS && !a->j->recs[k].gone)
+			return true;
+	return false;
+}
+
+/*
+ * Write the item into the journal, with what its undoing needs.
+ * Return: 1: it is to be done; 0: it holds already and is nobody's to undo
+ */
+static int announce(struct apply *a, const struct plan *plan, const struct plan_item *i)
+{
+	uint32_t old = 0;
+	int err;
+
+	if (i->kind == PLAN_SYSCTL) {
+		err = a->ops->sysctl_get(a->ctx, i->path, &old);
+		if (err)
+			return may_lack(i, err) ? 0 : err;
+		/* another profile's journal knows what stood there before both */
+		if (!apply_other_has(a, i, &old) && old == i->value)
+			return 0;
+	}
+	if (i->kind == PLAN_DNS && !live_dns(a)) {
+		err = dns_file_backup(a->dir, a->stem, plan->names.resolv_conf);
+		if (err)
+			return err;
+	}
+	err = journal_add(a->j, i, old);
+	return err < 0 ? err : 1;
+}
+
+/* take back the announcement of records that were never tried */
+static void retract(struct apply *a, size_t first)
+{
+	for (size_t k = first; k < a->j->n; k++)
+		(void)journal_mark(a->j, k, '-');
+}
+
+/*
+ * Announce @n items together, sync, and do them.  On failure what was done
+ * stands in the journal, to be undone by the caller; the rest is retracted.
+ */
+static int run_batch(struct apply *a, const struct plan *plan,
+		     const struct plan_item *const *items, size_t n, struct tun_out *t,
+		     char *why, size_t size)
+{
+	size_t first = a->j->n, k = 0, at = first;
+	bool held[BATCH];
+	int err = 0;
+
+	for (k = 0; k < n; k++) {
+		int r = announce(a, plan, items[k]);
+
+		if (r < 0) {
+			snprintf(why, size, "writing the journal for \"");
+			explain(plan, items[k], r, why + strlen(why), size - strlen(why));
+			retract(a, first);
+			return r;
+		}
+		held[k] = !r;
+	}
+	err = journal_sync(a->j);
+	if (err) {
+		snprintf(why, size, "the journal cannot be written: %s", strerror(-err));
+		retract(a, first);
+		return err;
+	}
+	for (k = 0; k < n; k++) {
+		say_item(a, plan, items[k]);
+		if (held[k])
+			continue;
+		err = do_rec(a, plan, at, t);
+		if (err && may_lack(items[k], err)) {
+			(void)journal_mark(a->j, at, '-');
+			err = 0;
+		}
+		if (err) {
+			explain(plan, items[k], err, why, size);
+			/* what exists is not ours; else it may be half done */
+			retract(a, err == -EEXIST ? at : at + 1);
+			return err;
+		}
+		at++;
+	}
+	return 0;
+}
+
+/* apply @items of @stage that the journal does not hold yet */
+static int run_items(struct apply *a, const struct plan *plan, const struct plan_item *items,
+		     size_t n, enum plan_stage stage, struct tun_out *t, char *why, size_t size)
+{
+	const struct plan_item *batch[BATCH];
+	size_t in = 0, hint = 0;
+	int err = 0, at;
+
+	for (size_t k = 0; !err && k < n; k++) {
+		if (items[k].stage != stage)
+			continue;
+		at = journal_find(a->j, &items[k], hint);
+		if (at >= 0) {
+			hint = (size_t)at + 1;
+			continue;
+		}
+		if (in && (in == BATCH || !in_batch(&items[k]) || !in_batch(batch[in - 1]))) {
+			err = run_batch(a, plan, batch, in, t, why, size);
+			in = 0;
+		}
+		batch[in++] = &items[k];
+	}
+	return err || !in ? err : run_batch(a, plan, batch, in, t, why, size);
+}
+
+/* ---- reading back ------------------------------------------------------------------------ */
+
+static int look(struct apply *a, const struct plan *plan, const struct journal_rec *r)
+{
+	char *text;
+	int err;
+
+	if (r->item.kind != PLAN_DNS)
+		return a->ops->present(a->ctx, &r->item, &plan->names);
+	text = resolv_text(plan);
+	err = text ? dns_file_present(a->stem, plan->names.resolv_conf, text) : -ENOMEM;
+	free(text);
+	return err;
+}
+
+/*
+ * Does the machine hold what the journal says?  What somebody removed of the
+ * lock meanwhile is set again; then everything must be there.
+ */
+static int read_back(struct apply *a, const struct plan *plan, char *why, size_t size)
+{
+	int err;
+
+	a->ops->present(a->ctx, NULL, &plan->names);
+	for (int round = 0; round < 2; round++) {
+		bool mended = false;
+
+		for (size_t k = 0; k < a->j->n; k++) {
+			const struct journal_rec *r = &a->j->recs[k];
+
+			if (r->gone)
+				continue;
+			err = look(a, plan, r);
+			if (err == -ENOENT && !round && r->item.stage == PLAN_LOCK) {
+				say_item(a, plan, &r->item);
+				(void)do_rec(a, plan, k, NULL);	/* judged in the next round */
+				mended = true;
+			} else if (err) {
+				size_t len;
+
+				snprintf(why, size, "read back, and not found: ");
+				len = strlen(why);
+				explain(plan, &r->item, err, why + len, size - len);
+				return err == -ENOENT ? -EIO : err;
+			}
+		}
+		if (!mended)
+			break;
+		a->ops->present(a->ctx, NULL, &plan->names);
+	}
+	return 0;
+}
+
+/* ---- the two stages ---------------------------------------------------------------------- */
+
+/* connections from outside that the plan would lead into the tunnel */
+static int run_inbound(struct apply *a, const struct plan *plan, char *why, size_t size)
+{
+	struct plan_item *items;
+	int n, kept = 0, err = 0;
+
+	if (!plan->profile->allow_inbound)
+		return 0;
+	items = calloc(APPLY_INBOUND_MAX, sizeof(*items));
+	if (!items)
+		return -ENOMEM;
+	n = a->ops->connections(a->ctx, items, APPLY_INBOUND_MAX);
+	if (n < 0) {
+		err = n;
+		snprintf(why, size, "listing the open connections: %s", strerror(-err));
+	}
+	for (int k = 0; k < n; k++)
+		if (plan_covers(plan, &items[k].prefix.addr))
+			items[kept++] = items[k];
+	if (!err)
+		err = run_items(a, plan, items, (size_t)kept, PLAN_LOCK, NULL, why, size);
+	free(items);
+	return err;
+}
+
+int apply_lock(struct apply *a, const struct plan *plan, char *why, size_t size)
+{
+	char stayed[512] = "";
+	size_t len;
+	int err;
+
+	if (a->j)
+		return -EALREADY;
+	err = apply_open_dir(a, true);
+	if (!err)
+		err = undo_stale(a);
+	if (err == -EBUSY) {
+		snprintf(why, size, "profile %s is in the hands of another daemon that uses %s",
+			 a->stem, a->state_dir);
+		return -EEXIST;
+	}
+	if (err) {
+		snprintf(why, size, "%s/%s.journal: %s", a->state_dir, a->stem, strerror(-err));
+		return err == -EEXIST ? -EIO : err;
+	}
+	err = a->ops->conflict(a->ctx, &plan->names, why, size);
+	if (err) {
+		if (err != -EEXIST)
+			snprintf(why, size, "looking for conflicts: %s", strerror(-err));
+		return err;
+	}
+	err = journal_create(&a->j, a->dir, a->stem, &plan->names);
+	if (err) {
+		snprintf(why, size, "the journal in %s cannot be written: %s", a->state_dir,
+			 strerror(-err));
+		return err == -EEXIST ? -EIO : err;
+	}
+	err = run_inbound(a, plan, why, size);
+	if (!err)
+		err = run_items(a, plan, plan->items, plan->n, PLAN_LOCK, NULL, why, size);
+	if (!err)
+		err = read_back(a, plan, why, size);
+	if (!err)
+		return 0;
+	if (apply_undo(a, stayed, sizeof(stayed))) {
+		len = strlen(why);
+		snprintf(why + len, size - len, "; and it could not all be undone: %s", stayed);
+	}
+	return err;
+}
+
+/* records of the TUNNEL stage before @first that the plan no longer holds */
+static int drop_others(struct apply *a, const struct plan *plan, size_t first)
+{
+	struct journal now = { .dir = -1, .fd = -1 };
+	size_t hint = 0;
+	int err = 0;
+
+	now.recs = calloc(plan->n ? plan->n : 1, sizeof(*now.recs));
+	if (!now.recs)
+		return -ENOMEM;
+	for (size_t k = 0; k < plan->n; k++)
+		now.recs[now.n++].item = plan->items[k];
+	for (size_t k = 0; !err && k < first; k++) {
+		const struct journal_rec *r = &a->j->recs[k];
+		int at;
+
+		if (r->gone || r->item.stage != PLAN_TUNNEL)
+			continue;
+		at = journal_find(&now, &r->item, hint);
+		if (at >= 0)
+			hint = (size_t)at + 1;
+		else if (r->item.kind == PLAN_DNS || r->item.kind == PLAN_LINK)
+			err = journal_mark(a->j, k, '-');	/* written over */
+		else
+			err = undo_rec(a, k);
+	}
+	free(now.recs);
+	return err;
+}
+
+int apply_tunnel(struct apply *a, const struct plan *plan, int *tun,
+		 bool *vnet_hdr, char *why, size_t size)
+{
+	struct tun_out t = { .fd = -1 };
+	size_t before;
+	int err = 0;
+
+	if (!a->j || !plan->offer) {
+		snprintf(why, size, "there is no lock, or no offer");
+		return -EINVAL;
+	}
+	if (a->j->n_gone > COMPACT_MIN && a->j->n_gone > a->j->n / 2)
+		err = journal_compact(a->j);
+	if (err)
+		snprintf(why, size, "rewriting the journal: %s", strerror(-err));
+	before = a->j->n;
+	if (!err)
+		err = run_items(a, plan, plan->items, plan->n, PLAN_TUNNEL, &t, why, size);
+	if (!err) {
+		/* the new stands before the old goes: removing the last address of an
+		 * interface would flush its routes */
+		err = drop_others(a, plan, before);
+		if (err)
+			snprintf(why, size, "removing what is over: %s", strerror(-err));
+	}
+	if (!err)
+		err = read_back(a, plan, why, size);
+	if (err) {
+		if (t.fd >= 0)
+			close(t.fd);
+		(void)undo_back(a, 0, 1u << PLAN_TUNNEL, false, NULL, 0);
+		return err;
+	}
+	*tun = t.fd;
+	if (t.fd >= 0)
+		*vnet_hdr = t.vnet_hdr;
+	return 0;
+}
