@@ -62,12 +62,13 @@ struct dnsfwd {
 	struct query *ids[ID_BUCKETS];
 	struct query *head, *tail;	/* by due */
 	struct query *free;
+	uint32_t n_used;		/* of queries[]: the rest was never touched */
 	struct dnsnames *names;
 	uint32_t n_random;
 	uint16_t random[RANDOM_IDS];
 	uint8_t out[DNS_QUERY_MAX];	/* failures are written here */
 	uint8_t answer[LIMIT_PAYLOAD];
-	struct query queries[DNS_IN_FLIGHT];	/* touched as they are used */
+	struct query queries[DNS_IN_FLIGHT];
 };
 
 _Static_assert(PROFILE_MAX_RESOLVERS <= 8, "query.asked has 8 bits");
@@ -88,10 +89,6 @@ struct dnsfwd *dnsfwd_new(struct tunnel *t)
 		d->assocs[i].user.kind = USER_DNS;
 		d->assocs[i].family = i ? 6 : 4;
 	}
-	for (i = DNS_IN_FLIGHT - 1; i >= 0; i--) {
-		d->queries[i].chain = d->free;
-		d->free = &d->queries[i];
-	}
 	return d;
 }
 
@@ -111,6 +108,17 @@ static struct query *id_find(struct dnsfwd *d, uint16_t id)
 
 	while (q && q->id != id)
 		q = q->chain;
+	return q;
+}
+
+static struct query *query_new(struct dnsfwd *d)
+{
+	struct query *q = d->free;
+
+	if (q)
+		d->free = q->chain;
+	else if (d->n_used < DNS_IN_FLIGHT)
+		q = &d->queries[d->n_used++];
 	return q;
 }
 
@@ -295,12 +303,11 @@ void dnsfwd_query(struct tunnel *t, const struct ns_tuple *tuple, const uint8_t 
 		fail_message(t, tuple, data, DNS_HEADER, DNS_FORMERR);
 		return;
 	}
-	q = d->free;
-	if (!q || random_id(d, &id) || (!t->mux && t->hopeless) || !d->n_resolvers) {
+	if ((!t->mux && t->hopeless) || !d->n_resolvers || random_id(d, &id) ||
+	    !(q = query_new(d))) {
 		fail_message(t, tuple, data, (size_t)qlen, DNS_SERVFAIL);
 		return;
 	}
-	d->free = q->chain;
 	q->tuple = *tuple;
 	q->id = id;
 	q->app_id = (uint16_t)(data[0] << 8 | data[1]);

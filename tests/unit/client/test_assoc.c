@@ -371,6 +371,42 @@ START_TEST(a_large_datagram_and_its_answer)
 }
 END_TEST
 
+START_TEST(batches_stay_batches_of_at_most_64)
+{
+	struct ns_tuple tuple = { .src = rig_addr(APP), .src_port = 5000,
+				  .dst = rig_addr(FAR), .dst_port = 443 };
+	static uint8_t data[10000];
+
+	rig_attach(r);
+	assoc_send(r->t, MUX_UDP, &tuple, 0, data, 10000, 100);
+	rig_pump(r);
+	ck_assert_uint_eq(r->n_dgrams, 2);
+	ck_assert_uint_eq(r->dgrams[0].len, 6400);
+	ck_assert_uint_eq(r->dgrams[0].d.segment, 100);
+	ck_assert_uint_eq(r->dgrams[1].len, 3600);
+	ck_assert_uint_eq(r->dgrams[1].d.segment, 100);
+	assoc_send(r->t, MUX_UDP, &tuple, 0, data, 6450, 100);
+	assoc_send(r->t, MUX_UDP, &tuple, 0, data, 0, 0);
+	rig_pump(r);
+	ck_assert_uint_eq(r->n_dgrams, 5);
+	ck_assert_uint_eq(r->dgrams[3].len, 50);
+	ck_assert_uint_eq(r->dgrams[3].d.segment, 0);	/* one datagram is no batch */
+	ck_assert_uint_eq(r->dgrams[4].len, 0);
+}
+END_TEST
+
+START_TEST(policy_reset_is_told)
+{
+	rig_attach(r);
+	rig_send_udp(r, APP, 5000, FAR, 7000, "a", 1);
+	rig_pump(r);
+	mux_stream_reset(r->s, r->streams[0].s, MUX_RST_POLICY);
+	rig_pump(r);
+	ck_assert(rig_read(r, &p));
+	ck_assert_uint_eq(p.code, 13);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("assoc");
@@ -391,6 +427,8 @@ int main(void)
 	tcase_add_test(tc, the_queue_drops_the_oldest_and_says_so);
 	tcase_add_test(tc, a_stale_datagram_is_not_sent);
 	tcase_add_test(tc, a_large_datagram_and_its_answer);
+	tcase_add_test(tc, batches_stay_batches_of_at_most_64);
+	tcase_add_test(tc, policy_reset_is_told);
 	suite_add_tcase(s, tc);
 	return rig_main(s);
 }

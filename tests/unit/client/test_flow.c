@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* TCP of apps: held SYNs, what connect() is told, ends on either side. */
+#include "client/log.h"
 #include "tests/unit/client/tunnel_rig.h"
 
 #define APP	"10.9.0.2"
@@ -354,6 +355,82 @@ START_TEST(a_reader_that_stalls_holds_its_own_stream_only)
 }
 END_TEST
 
+static const struct {
+	enum mux_reset_reason reason;
+	uint8_t type, code;		/* type 0: RST */
+} resets[] = {
+	{ MUX_RST_RESET, 0, 0 }, { MUX_RST_LIMIT, 0, 0 }, { MUX_RST_TIMEOUT, 3, 1 },
+	{ MUX_RST_HOST, 3, 1 }, { MUX_RST_POLICY, 3, 13 },
+};
+
+START_TEST(reset_before_it_was_open)
+{
+	rig_attach(r);
+	r->answer = RIG_WAIT;
+	rig_tcp_syn(r, APP, 40000, FAR, 80);
+	rig_pump(r);
+	mux_stream_reset(r->s, r->streams[0].s, resets[_i].reason);
+	rig_pump(r);
+	if (resets[_i].type)
+		assert_icmp(FAR, resets[_i].type, resets[_i].code);
+	else
+		ck_assert(reset_came());
+	ck_assert_uint_eq(mux_counters(r->c)->streams, 0);
+}
+END_TEST
+
+START_TEST(more_streams_than_sentry_allows)
+{
+	rig_attach(r);
+	mux_set_max_streams(r->c, 1);
+	rig_tcp_syn(r, APP, 40000, FAR, 80);
+	rig_pump(r);
+	ck_assert(rig_read(r, &p));
+	ck_assert_uint_eq(p.flags & (TCP_SYN | TCP_RST), TCP_SYN);
+	rig_tcp_syn(r, APP, 40001, FAR, 80);
+	rig_pump(r);
+	ck_assert(reset_came());
+	ck_assert_uint_eq(p.dst_port, 40001);
+	ck_assert_uint_eq(r->n_streams, 1);
+}
+END_TEST
+
+static bool logged(const char *what)
+{
+	uint64_t cursor = log_oldest();
+	char line[LOG_LINE_MAX];
+
+	while (log_read(&cursor, line, sizeof(line)))
+		if (strstr(line, what))
+			return true;
+	return false;
+}
+
+START_TEST(session_level_tells_of_each_flow)
+{
+	struct rig_tcp c;
+	uint8_t flags;
+
+	log_level = LOG_LVL_SESSION;
+	rig_attach(r);
+	c = rig_tcp_syn(r, APP, 40000, FAR, 80);
+	rig_pump(r);
+	rig_tcp_established(&c);
+	rig_tcp_send(&c, TCP_ACK | TCP_FIN, "12345", 5);
+	rig_pump(r);
+	rig_tcp_read(&c, bytes, sizeof(bytes), &flags);
+	rig_pump(r);
+	rig_send_udp(r, APP, 5000, FAR, 7000, "a", 1);
+	rig_pump(r);
+	rig_detach(r);
+	log_level = LOG_LVL_INFO;
+	ck_assert(logged("flow.open: tcp 10.9.0.2 port 40000 to 192.0.2.7 port 80: tunnel, "));
+	ck_assert(logged("finished, 5 bytes up, 5 down"));
+	ck_assert(logged("assoc.open: udp 10.9.0.2 5000 to 192.0.2.7 7000: tunnel, "));
+	ck_assert(logged("assoc.end: udp 10.9.0.2 5000: 1 bytes up, 0 down"));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("flow");
@@ -373,6 +450,10 @@ int main(void)
 	tcase_add_test(tc, session_lost_with_streams_in_every_end);
 	tcase_add_test(tc, dns_over_tcp_goes_to_the_resolvers);
 	tcase_add_test(tc, a_reader_that_stalls_holds_its_own_stream_only);
+	tcase_add_loop_test(tc, reset_before_it_was_open, 0,
+			    sizeof(resets) / sizeof(resets[0]));
+	tcase_add_test(tc, more_streams_than_sentry_allows);
+	tcase_add_test(tc, session_level_tells_of_each_flow);
 	suite_add_tcase(s, tc);
 	return rig_main(s);
 }

@@ -88,9 +88,13 @@ static inline size_t rig_server_pull(void *ctx, void *user, uint8_t *dst, size_t
 
 static inline void rig_server_closed(void *ctx, void *user)
 {
+	struct rig_stream *st = user;
+
 	(void)ctx;
-	if (user)
-		((struct rig_stream *)user)->closed = true;
+	if (!st)
+		return;
+	st->closed = true;
+	st->s = NULL;
 }
 
 static const struct mux_ops rig_server_ops = { rig_server_pull, rig_server_closed };
@@ -106,6 +110,7 @@ static inline void rig_server_open(struct rig *r, const struct mux_event *ev)
 	st->open = ev->u.open;
 	if (r->answer > 0) {
 		mux_stream_refuse(r->s, ev->stream, (enum mux_refused)r->answer);
+		st->s = NULL;
 		return;
 	}
 	mux_stream_set_user(ev->stream, st);
