@@ -220,7 +220,8 @@ void accept_ready(struct daemon *d)
 	int fd, n;
 
 	for (n = 0; n < BACKLOG; n++) {
-		fd = accept4(d->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		/* not O_NONBLOCK, for the parser writes to it; we ask per call (MSG_DONTWAIT) */
+		fd = accept4(d->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0)
 			return;
 		accept_one(d, fd);

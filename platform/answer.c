@@ -4,6 +4,7 @@
  * supervise.c, questions to the engine concerned, and where there is none the
  * daemon has a fixed answer.
  */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -160,7 +161,8 @@ static void hand_over(struct client *c, struct slot *s)
 	struct helper_msg msg = { .type = HELPER_CONTROL };
 
 	msg.u.control = c->req;
-	if (helper_send(s->sock, &msg, &c->fd, 1) == 0) {
+	if (fcntl(c->fd, F_SETFL, O_NONBLOCK) == 0 &&
+	    helper_send(s->sock, &msg, &c->fd, 1) == 0) {
 		client_drop(c);
 		return;
 	}
@@ -189,8 +191,8 @@ static void question(struct daemon *d, struct client *c)
 		client_exit(c, 0);
 		return;
 	}
-	client_say(c, "err", "apptunnel: %s is not connected%s",
-		   s ? s->stem : c->req.profile[0] ? c->req.profile : "no profile",
+	client_say(c, "err", "apptunnel: %s%s",
+		   c->req.profile[0] ? "this profile is not connected" : "nothing is connected",
 		   c->req.verb == CONTROL_EXPLAIN ?
 		   "; `apptunnel explain ... --profile FILE` asks a profile file" : "");
 	client_exit(c, EXIT_NOT_UP);
@@ -208,8 +210,8 @@ static void disconnect_request(struct daemon *d, struct client *c)
 		supervise_disconnect(d, c, s);
 		return;
 	}
-	client_say(c, "err", "apptunnel: %s is not connected",
-		   c->req.profile[0] ? c->req.profile : "no profile");
+	client_say(c, "err", "apptunnel: %s", c->req.profile[0] ?
+		   "this profile is not connected" : "nothing is connected");
 	client_exit(c, 0);
 }
 

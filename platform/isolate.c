@@ -18,7 +18,7 @@
 
 #define ENGINE_NOFILE	4096	/* 1,024 direct sockets, the stock, the command lines */
 #define PARSER_NOFILE	16	/* its three, stderr, and the file being read */
-#define PARSER_FILE_MAX	(4u << 20)	/* bytes: the record is well below */
+#define PARSER_FILE_MAX	(16u << 20)	/* bytes: record, copy of the text */
 #define PARSER_CPU_S	10
 #define PARSER_MEMORY	(256u << 20)	/* bytes of address space */
 #define FD_HIGH		64	/* out of the way of 3, 4, 5 */

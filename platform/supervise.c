@@ -129,9 +129,10 @@ static void slot_free(struct slot *s)
 static void slot_finish(struct slot *s)
 {
 	char why[512] = "";
+	bool locked = s->apply;
 	int err, i;
 
-	err = s->apply ? apply_undo(s->apply, why, sizeof(why)) : 0;
+	err = locked ? apply_undo(s->apply, why, sizeof(why)) : 0;
 	if (err)
 		report(REPORT_ERROR, "undo.incomplete", "%s: %s", s->stem, why);
 	else
@@ -148,6 +149,8 @@ static void slot_finish(struct slot *s)
 			client_say(c, "err", "apptunnel: not everything could be undone: %s", why);
 		else if (c->wait == CLIENT_DOWN)
 			client_say(c, "out", "disconnected %s", s->stem);
+		else if (locked)
+			client_say(c, "err", "apptunnel: everything is as it was before");
 		client_exit(c, err && c->wait == CLIENT_DOWN ? EXIT_UNDO :
 			    c->wait == CLIENT_DOWN ? 0 : s->end_exit);
 	}
@@ -411,8 +414,11 @@ void supervise_connect(struct daemon *d, struct client *c, const char *stem)
 	}
 	text = files_open_profile(d->o.profile_dir, stem, why, sizeof(why));
 	if (text < 0) {
-		client_say(c, "err", "apptunnel: %s%s", text == -ENOENT ? "no such profile: " : "",
-			   why);
+		if (text == -ENOENT)
+			client_say(c, "err", "apptunnel: no profile %s in %s", stem,
+				   d->o.profile_dir);
+		else
+			client_say(c, "err", "apptunnel: %s", why);
 		client_exit(c, text == -ENOENT ? EXIT_NO_PROFILE : EXIT_PROFILE);
 		return;
 	}
@@ -438,7 +444,7 @@ void supervise_disconnect(struct daemon *d, struct client *c, struct slot *s)
 {
 	c->slot = s;
 	c->wait = CLIENT_DOWN;
-	slot_end(d, s, EXIT_NOT_UP, "%s was disconnected before it came up", s->stem);
+	slot_end(d, s, EXIT_NOT_UP, "disconnect was asked for");
 }
 
 /* ---- those who wait go, or waited enough ------------------------------------------------------------ */
@@ -458,7 +464,7 @@ void supervise_interrupted(struct daemon *d, struct client *c)
 		client_exit(c, EXIT_NOT_UP);
 		return;
 	}
-	slot_end(d, s, EXIT_NOT_UP, "interrupted: everything is as it was before");
+	slot_end(d, s, EXIT_NOT_UP, "interrupted");
 }
 
 void supervise_timeout(struct daemon *d, struct client *c)
