@@ -94,12 +94,12 @@ StrictModes no
 UsePAM no
 PidFile none
 CONF
-spawn_in dc "$WORK/sshd.log" "$TOP/build/servers/root/usr/sbin/sshd" -D -e -f "$WORK/sshd.conf"
+spawn_in dc "$WORK/sshd.log" "$OUT_SERVERS/run" sshd -D -e -f "$WORK/sshd.conf"
 sleep 0.5
 ssh_() { dev ssh -i "$WORK/userkey" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
 	-o BatchMode=yes -o ConnectTimeout=10 -p 2222 root@10.1.0.10 "$@"; }
 equal "ssh, a session left open for 8 s" "ab" "$(ssh_ 'printf a; sleep 8; printf b' 2>"$WORK/ssh.err")" ||
-	{ tail -3 "$WORK/ssh.err" "$WORK/sshd.log"; }
+	{ tail -n 3 "$WORK/ssh.err"; tail -n 3 "$WORK/sshd.log"; }
 
 check "status --json is JSON" sh -c "nsenter -t ${NS[dev]} -n -m -- $OUT/apptunnel --run-dir $WORK/run status --json | python3 -m json.tool"
 check "disconnect" atp disconnect corp
