@@ -422,8 +422,28 @@ static void note_rule(struct reader *rd, const struct occurrence *o)
 		rd->r.rule_pairs[rule]++;
 }
 
+static bool note_place(struct origin *to, const struct occurrence *o, const char *at)
+{
+	size_t cap = to->cap_place ? to->cap_place * 2 : 4;
+	struct origin_place *v;
+
+	if (to->n_place == to->cap_place) {
+		v = realloc(to->place, cap * sizeof(*v));
+		if (!v)
+			return false;
+		to->place = v;
+		to->cap_place = cap;
+	}
+	to->place[to->n_place++] = (struct origin_place){
+		.line = o->e->line, .column = ini_column(o->e, at), .number = o->hit.number,
+	};
+	return true;
+}
+
 static void note_origin(struct reader *rd, const struct occurrence *o)
 {
+	const char *rest = o->e->value, *elem;
+	size_t left = o->e->value_n, n;
 	struct origin *to;
 
 	if (!rd->origins)
@@ -438,6 +458,12 @@ static void note_origin(struct reader *rd, const struct occurrence *o)
 	text_addn(&to->text, o->e->value, o->e->value_n);
 	if (to->text.failed)
 		rd->r.f->failed = true;
+	if (schema[o->hit.id].form != FORM_LIST) {
+		rd->r.f->failed |= !note_place(to, o, rest);
+		return;
+	}
+	while (value_element(&rest, &left, &elem, &n))
+		rd->r.f->failed |= !note_place(to, o, elem);
 }
 
 static void read_occurrence(struct reader *rd, const struct occurrence *o)
@@ -650,8 +676,10 @@ void origins_free(struct origins *o)
 
 	if (!o)
 		return;
-	for (i = 0; i < SCHEMA_KEYS; i++)
+	for (i = 0; i < SCHEMA_KEYS; i++) {
 		text_free(&o->key[i].text);
+		free(o->key[i].place);
+	}
 	*o = (struct origins){ 0 };
 }
 

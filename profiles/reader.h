@@ -11,10 +11,17 @@
 #include "profiles/schema.h"
 #include "profiles/text.h"
 
+/* Where one element of a list, or the value of a plain key, begins. */
+struct origin_place {
+	uint32_t line, column, number;
+};
+
 /* Where the value of each key comes from. */
 struct origin {
 	uint32_t first, last;		/* lines; 0: the key is not in the file */
 	struct text text;		/* its values as written, with ';' between them */
+	struct origin_place *place;	/* one for each element of text; owned */
+	size_t n_place, cap_place;
 };
 
 struct origins {

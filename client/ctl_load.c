@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* ctl_load.c - find a profile, read it as the caller */
+#define _GNU_SOURCE
+#include "client/ctl_load.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "profiles/ini.h"
+
+#define SUFFIX		".ini"
+#define FILES_MAX	1024	/* profiles in one folder */
+
+static int say(const char *path, int err)
+{
+	fprintf(stderr, "apptunnel: %s: %s\n", path, strerror(err));
+	if (err == ENOENT || err == ENOTDIR)
+		return CTL_NO_PROFILE;
+	return err == EACCES || err == EPERM ? CTL_PERMISSION : CTL_UNEXPECTED;
+}
+
+static bool has_suffix(const char *s)
+{
+	size_t n = strlen(s), k = strlen(SUFFIX);
+
+	return n > k && !strcmp(s + n - k, SUFFIX);
+}
+
+/* ---- which file ------------------------------------------------------------------------ */
+
+static int name_compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int ctl_profile_files(const struct ctl_opts *o, struct ctl_names *names)
+{
+	DIR *d = opendir(o->profile_dir);
+	struct dirent *e;
+	int code = CTL_DONE;
+
+	*names = (struct ctl_names){ 0 };
+	if (!d)
+		return say(o->profile_dir, errno);
+	names->v = calloc(FILES_MAX, sizeof(*names->v));
+	while (names->v && names->n < FILES_MAX && (e = readdir(d))) {
+		if (e->d_name[0] == '.' || !has_suffix(e->d_name))
+			continue;
+		names->v[names->n] = strdup(e->d_name);
+		if (!names->v[names->n++])
+			break;
+	}
+	if (!names->v || (names->n && !names->v[names->n - 1])) {
+		code = say(o->profile_dir, ENOMEM);
+		ctl_names_free(names);
+	}
+	closedir(d);
+	if (names->n)
+		qsort(names->v, names->n, sizeof(*names->v), name_compare);
+	return code;
+}
+
+void ctl_names_free(struct ctl_names *names)
+{
+	size_t i;
+
+	for (i = 0; i < names->n; i++)
+		free(names->v[i]);
+	free(names->v);
+	*names = (struct ctl_names){ 0 };
+}
+
+/* The only profile there is, or a usage error that lists them. */
+static int only_profile(const struct ctl_opts *o, char **path)
+{
+	struct ctl_names names;
+	int code = ctl_profile_files(o, &names);
+	size_t i;
+
+	if (code)
+		return code;
+	if (names.n == 1 && asprintf(path, "%s/%s", o->profile_dir, names.v[0]) < 0)
+		code = say(o->profile_dir, ENOMEM);
+	if (!names.n) {
+		fprintf(stderr, "apptunnel: no profile in %s\n", o->profile_dir);
+		code = CTL_NO_PROFILE;
+	}
+	if (names.n > 1) {
+		fprintf(stderr, "apptunnel: which profile?");
+		for (i = 0; i < names.n; i++)
+			fprintf(stderr, " %.*s", (int)(strlen(names.v[i]) - strlen(SUFFIX)),
+				names.v[i]);
+		fputc('\n', stderr);
+		code = CTL_USAGE;
+	}
+	ctl_names_free(&names);
+	return code;
+}
+
+static int find_path(const struct ctl_opts *o, const char *what, char **path)
+{
+	int n;
+
+	if (!what)
+		return only_profile(o, path);
+	if (strchr(what, '/') || has_suffix(what)) {
+		n = asprintf(path, "%s", what);
+	} else if (!profile_stem_ok(what)) {
+		fprintf(stderr, "apptunnel: %s: not the name of a profile ([A-Za-z0-9_-]{1,32}); a file "
+			"is given with its path\n", what);
+		return CTL_NO_PROFILE;
+	} else {
+		n = asprintf(path, "%s/%s" SUFFIX, o->profile_dir, what);
+	}
+	return n < 0 ? say(what, ENOMEM) : CTL_DONE;
+}
+
+/* ---- its bytes --------------------------------------------------------------------------- */
+
+static char *read_file(const char *path, size_t *len, uid_t *owner, int *code)
+{
+	/* one byte more than may be: that there are more is all one needs to know */
+	size_t cap = INI_FILE_MAX + 4, n = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	char *text = NULL;
+	struct stat st;
+	ssize_t r = -1;
+
+	if (fd < 0) {
+		*code = say(path, errno);
+		return NULL;
+	}
+	if (fstat(fd, &st) < 0 || !(text = malloc(cap)))
+		goto fail;
+	while (n < cap) {
+		r = read(fd, text + n, cap - n);
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			break;
+		n += (size_t)r;
+	}
+	if (r < 0)
+		goto fail;
+	close(fd);
+	*len = n;
+	*owner = st.st_uid;
+	return text;
+fail:
+	*code = say(path, errno);
+	free(text);
+	close(fd);
+	return NULL;
+}
+
+/* Absolute path of the folder that holds @path. */
+static char *folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir, *real;
+
+	if (!slash)
+		dir = strdup(".");
+	else
+		dir = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	real = dir ? realpath(dir, NULL) : NULL;
+	free(dir);
+	return real;
+}
+
+/* The stem of a file that no command can know: some name, for the record's sake. */
+static void set_stem(struct ctl_loaded *l)
+{
+	const char *slash = strrchr(l->path, '/'), *base = slash ? slash + 1 : l->path;
+	size_t n = strlen(base);
+	char stem[34];
+
+	if (has_suffix(base))
+		n -= strlen(SUFFIX);
+	snprintf(stem, sizeof(stem), "%.*s", n < sizeof(stem) ? (int)n : (int)sizeof(stem) - 1, base);
+	if (has_suffix(base) && profile_stem_ok(stem)) {
+		memcpy(l->stem, stem, sizeof(l->stem));
+		return;
+	}
+	snprintf(l->stem, sizeof(l->stem), "profile");
+	finding_add(&l->f, FC_FILE_NAME, 0, 0, NULL, "in the profile folder the file's name must be "
+		    "[A-Za-z0-9_-]{1,32}.ini");
+}
+
+int ctl_load(const struct ctl_opts *o, const char *what, struct ctl_loaded *l)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int r, code;
+
+	*l = (struct ctl_loaded){ 0 };
+	code = find_path(o, what, &l->path);
+	if (code)
+		goto fail;
+	text = read_file(l->path, &len, &l->owner, &code);
+	if (!text)
+		goto fail;
+	l->folder = folder_of(l->path);
+	l->p = calloc(1, sizeof(*l->p));
+	if (!l->folder || !l->p || findings_init(&l->f, l->path)) {
+		code = say(l->path, errno ? errno : ENOMEM);
+		goto fail;
+	}
+	set_stem(l);
+	r = profile_read(text, len, l->stem, l->folder, l->p, &l->f, &l->o);
+	if (r && r != -EBADMSG) {
+		code = say(l->path, -r);
+		goto fail;
+	}
+	free(text);
+	l->good = !r;
+	return r ? CTL_PROFILE : CTL_DONE;
+fail:
+	free(text);
+	ctl_loaded_free(l);
+	return code;
+}
+
+void ctl_loaded_free(struct ctl_loaded *l)
+{
+	if (!l)
+		return;
+	free(l->path);
+	free(l->folder);
+	free(l->p);
+	findings_free(&l->f);
+	origins_free(&l->o);
+	*l = (struct ctl_loaded){ 0 };
+}
+
+void ctl_load_errors(const struct ctl_loaded *l)
+{
+	char line[FINDING_LINE_MAX];
+	size_t i;
+
+	for (i = 0; i < l->f.n; i++) {
+		if (finding_code_is_error(l->f.v[i].code))
+			fprintf(stderr, "%s\n",
+				finding_format(&l->f, &l->f.v[i], line, sizeof(line)));
+	}
+}
+
+int ctl_print(const char *s)
+{
+	if (!s) {
+		fprintf(stderr, "apptunnel: %s\n", strerror(ENOMEM));
+		return CTL_UNEXPECTED;
+	}
+	if (fputs(s, stdout) == EOF || fflush(stdout)) {
+		fprintf(stderr, "apptunnel: cannot write: %s\n", strerror(errno));
+		return CTL_UNEXPECTED;
+	}
+	return CTL_DONE;
+}
