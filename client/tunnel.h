@@ -36,7 +36,10 @@ void tunnel_set_offer(struct tunnel *t, const struct plan_offer *offer);
 extern const struct mux_ops tunnel_mux_ops;		/* ctx: struct tunnel */
 /* A session is up: held SYNs are opened, associations made anew. */
 void tunnel_attach(struct tunnel *t, struct mux *m, uint64_t now);
-/* The session is gone (before mux_free()): every flow ends with RST. */
+/*
+ * The session is gone (before mux_free()): every open flow ends with RST; SYNs
+ * and DNS queries that nobody answered yet are held for the next session.
+ */
 void tunnel_detach(struct tunnel *t, uint64_t now);
 /*
  * With no session: true: it will not come soon (refused, failed): new flows
@@ -48,7 +51,8 @@ void tunnel_tun_ready(struct tunnel *t, uint64_t now);	/* read a bounded burst *
 /* One event of the mux (OPENED, DATA, DGRAM...); @b holds ev->data */
 void tunnel_mux_event(struct tunnel *t, const struct mux_event *ev, struct buf *b, uint64_t now);
 void tunnel_direct_ready(struct tunnel *t, struct loop_src *src, uint32_t events, uint64_t now);
-void tunnel_flush(struct tunnel *t, uint64_t now);	/* end of a loop turn */
+/* End of a loop turn, before mux_output(): also sends what waited for sockets. */
+void tunnel_flush(struct tunnel *t, uint64_t now);
 uint64_t tunnel_timer(struct tunnel *t, uint64_t now);	/* returns the next deadline */
 /* Does any app wait for the session (held SYN, queued datagram)? */
 bool tunnel_wants_session(const struct tunnel *t);
