@@ -81,17 +81,17 @@ bool conn_resumed(const struct conn *c);
  * socket than one call returns: while conn_has_pending() says so, the caller
  * must come again without waiting for EPOLLIN.
  *
- * conn_write(): bytes taken (> 0), -EAGAIN (wait for EPOLLOUT), -EIO.  Give it
- * as much as there is (64 KiB and more): it makes records of 16 KiB, of which
- * only the last one of a call is pushed.  What it did
- * not take must come first in the next call, with the same bytes (they may
- * have moved, more may follow).  After a write error what has come is still
- * read; the error shows as -EIO of conn_write() only.
+ * conn_write(): bytes taken (> 0), -EAGAIN (wait for EPOLLOUT), -EIO.  It makes
+ * records of 16 KiB; the kernel gathers long ones, and conn_flush() at the end
+ * of a batch sends what is still gathered.  What conn_write() did not take
+ * must come first in the next call, with the same bytes (they may have moved,
+ * more may follow).  After a write error what has come is still read; the
+ * error shows as -EIO of conn_write() only.
  */
 ssize_t conn_read(struct conn *c, uint8_t *buf, size_t size);
 ssize_t conn_write(struct conn *c, const uint8_t *buf, size_t len);
-/* conn_flush() - push what a conn_write() that was cut short left behind; at the end of a
- * batch.  Most often there is nothing, and no system call.  Return: 0 */
+/* conn_flush() - after the last conn_write() of a batch, also when that one said -EAGAIN;
+ * no system call when nothing was gathered.  Return: 0 */
 int conn_flush(struct conn *c);
 bool conn_has_pending(const struct conn *c);
 /* conn_key_worn() - TLS 1.2 after LIMIT_KEY_BYTES: it cannot change its keys, dial again.

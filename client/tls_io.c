@@ -3,8 +3,8 @@
  * tls_io.c - one TLS connection: handshake, records in and out, what an error
  * means.
  *
- * The BIO under OpenSSL is ours.  Records of one tls_write() but the last go
- * out with MSG_MORE, so that the kernel makes full segments of them.  A write
+ * The BIO under OpenSSL is ours.  Long records go out with MSG_MORE, so that
+ * the kernel makes large segments of them; tls_flush() ends a batch.  A write
  * that failed for good is remembered and afterwards pretended: OpenSSL must
  * go on reading, for the reason (an alert, a refusal) often lies in the
  * socket's receive queue by then.
@@ -346,7 +346,8 @@ ssize_t tls_write(struct tls *t, const uint8_t *buf, size_t len)
 	key_update(t);
 	while (done < len) {
 		part = len - done < LIMIT_RECORD ? len - done : LIMIT_RECORD;
-		t->more = len - done > part;
+		/* a long record seldom comes alone, a short one ends a batch */
+		t->more = part >= LIMIT_RECORD / 2;
 		ERR_clear_error();
 		ret = SSL_write_ex(t->ssl, buf + done, part, &n);
 		if (ret == 1 && !t->write_error) {

@@ -788,6 +788,25 @@ START_TEST(bulk_up)
 }
 END_TEST
 
+START_TEST(flush_ends_a_batch)
+{
+	static uint8_t buf[LIMIT_RECORD];
+	int got = 0, n;
+
+	context();
+	dial_live();
+	ck_assert_int_eq(conn_write(conn, buf, sizeof(buf)), sizeof(buf));
+	ck_assert_int_le(SSL_read(peer.ssl, buf, sizeof(buf)), 0);	/* gathered */
+	ck_assert_int_eq(conn_flush(conn), 0);
+	while ((n = SSL_read(peer.ssl, buf, sizeof(buf))) > 0)
+		got += n;
+	ck_assert_int_eq(got, sizeof(buf));
+	/* a key press does not wait for it */
+	ck_assert_int_eq(conn_write(conn, buf, 100), 100);
+	ck_assert_int_eq(SSL_read(peer.ssl, buf, sizeof(buf)), 100);
+}
+END_TEST
+
 START_TEST(bulk_down)
 {
 	static uint8_t out[BULK], in[BULK + 6];
@@ -1073,6 +1092,7 @@ int main(void)
 	tcase_add_test(t, not_tls);
 	tcase_add_test(t, empty_stock_waits);
 	tcase_add_test(t, bulk_up);
+	tcase_add_test(t, flush_ends_a_batch);
 	tcase_add_test(t, bulk_down);
 	tcase_add_test(t, last_words_after_a_write_error);
 	tcase_add_test(t, close_notify_when_clean);
