@@ -617,7 +617,7 @@ static void get_fault(struct reader *r, const char *name, const char *value)
 	if (n == 2 && strcasecmp(words[1], "on") == 0)
 		n = 1;
 	if (fault_add(&r->c->faults, words, n, &why))
-		bad(r, "%s: %s", first, why);
+		bad(r, "%s", why);
 	else
 		r->c->faults.v[r->c->faults.n - 1].once = false;
 	free(copy);

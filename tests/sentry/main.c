@@ -55,13 +55,21 @@ static bool devices_changed(struct sentry *s)
 
 void sentry_reload_devices(struct sentry *s, bool always)
 {
+	const char *device;
+	json_t *said;
 	char why[512];
+	void *tmp;
 
 	if (!s->conf.devices || (!devices_changed(s) && !always))
 		return;
 	if (devices_load(&s->devices, s->conf.devices, why, sizeof(why))) {
 		event_emit(s, "devices.invalid", json_pack("{s:s}", "text", why));
 		return;
+	}
+	/* what `unblock` said was about the list of that time; `block` stays */
+	json_object_foreach_safe(s->blocked, tmp, device, said) {
+		if (!json_is_true(said))
+			json_object_del(s->blocked, device);
 	}
 	event_emit(s, "devices.loaded", json_pack("{s:I}", "devices", (json_int_t)s->devices.n));
 	session_recheck(s);
