@@ -67,14 +67,14 @@ static void sched_used(struct mux *m, struct mux_stream *s, enum sched_class cla
 	s->recent_bytes += (uint32_t)n;
 	if (class == SCHED_SMALL)
 		m->small_run += (uint32_t)n;
-	else
+	if (sched_eligible(s) && s->deficit >= (int32_t)MUX_DATA_MIN)
+		return;
+	if (class == SCHED_BULK)
 		m->small_run = 0;
 	if (!sched_eligible(s)) {
 		link_remove(&s->sched);
 		return;
 	}
-	if (s->deficit >= (int32_t)MUX_DATA_MIN)
-		return;
 	s->deficit += LIMIT_DATA;
 	m->dgram_turn[class] = s->tcp;
 	link_remove(&s->sched);
