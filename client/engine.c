@@ -29,6 +29,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "client/log.h"
 
 /* ---- phases ------------------------------------------------------------------ */
@@ -69,6 +71,7 @@ static int engine_load(struct engine *e, uint64_t now)
 	int err;
 
 	log_level = (enum profile_log_level)e->profile->log_level;
+	json_object_seed(0);	/* jansson reads /dev/urandom for it: now, not after lockdown */
 	session_init(&e->session, now);
 	retry_init(&e->retry, e->profile->n_hosts, now);
 	sock_stock_init(&e->socks, HELPER_FD);
@@ -169,11 +172,14 @@ static uint64_t engine_timers(struct engine *e)
 	t = control_timer(e, now);
 	until = t < until ? t : until;
 	if (e->tunnel) {
-		t = tunnel_timer(e->tunnel, now);
-		until = t < until ? t : until;
+		tunnel_timer(e->tunnel, now);
 		tunnel_flush(e->tunnel, now);
 	}
 	link_write(e, now);	/* timers may have made frames (probes, answers) */
+	if (e->tunnel) {	/* asked last: flush and write may have made something due */
+		t = tunnel_timer(e->tunnel, now);
+		until = t < until ? t : until;
+	}
 	if (e->conn && conn_has_pending(e->conn))
 		until = now;
 	if (e->rx_starved && until > now + USEC_PER_MSEC)
