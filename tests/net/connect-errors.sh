@@ -29,6 +29,7 @@ declare -A v4=([1]=ECONNREFUSED [2]=EHOSTUNREACH [3]=ENETUNREACH [4]=EHOSTUNREAC
 declare -A v6=([1]=ECONNREFUSED [2]=EHOSTUNREACH [3]=ENETUNREACH [4]=EHOSTUNREACH
 	[5]=EACCES [6]=ECONNREFUSED [7]=ECONNREFUSED [8]=ECONNREFUSED)
 for reason in 1 2 3 4 5 6 7 8; do
+	sentry_ctl fault off >/dev/null
 	sentry_ctl fault refuse-open $reason >/dev/null
 	try "REFUSED $reason, IPv4" 10.1.0.10 80 "${v4[$reason]}"
 	try "REFUSED $reason, IPv6" fd00:10::10 80 "${v6[$reason]}"

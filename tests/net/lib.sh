@@ -292,7 +292,7 @@ dns_up() {
 		--conf-file=/dev/null --no-resolv --no-hosts --user=root --pid-file= \
 		--listen-address="$addr" --bind-interfaces --port=53 --log-queries \
 		--log-facility=- \
-		--host-record=web.corp.internal,10.1.0.10 \
+		--local=/invalid/ --host-record=web.corp.internal,10.1.0.10 \
 		--host-record=web6.corp.internal,fd00:10::10 \
 		--host-record=both.corp.internal,10.1.0.10,fd00:10::10 \
 		--txt-record=big.corp.internal,"$(printf 'x%.0s' $(seq 250))","$(printf 'y%.0s' $(seq 250))","$(printf 'z%.0s' $(seq 250))","$(printf 'w%.0s' $(seq 250))","$(printf 'v%.0s' $(seq 250))","$(printf 'u%.0s' $(seq 250))"
@@ -343,6 +343,7 @@ put() { # section, its standard lines; those that extra[] names are left out
 
 daemon_up() { # [OPTIONS...]; $DAEMON_PID
 	mkdir -p "$WORK/run" "$WORK/state"
+	rm -f "$WORK/run/control.sock"	# of a daemon that was killed
 	spawn_in dev "$WORK/daemon.log" "$(shared "$OUT/apptunneld")" --profile-dir "$WORK/profiles.d" \
 		--run-dir "$WORK/run" --state-dir "$WORK/state" "$@"
 	DAEMON_PID=$PID

@@ -18,7 +18,7 @@ same() { # WHAT
 		sed 's/^/     | /' "$WORK/diff" | head -20
 	fi
 }
-engine_pid() { dev pgrep -P "$DAEMON_PID" -x apptunnel-engin | head -1; }
+engine_pid() { pgrep -P "$DAEMON_PID" -x apptunnel-engin | head -1; }
 witness_up() { # counts what leaves the device towards the covered prefixes
 	dev nft add table inet witness
 	dev nft add counter inet witness leak
@@ -28,6 +28,12 @@ witness_up() { # counts what leaves the device towards the covered prefixes
 }
 leaked() { dev nft list counter inet witness leak | sed -n 's/.*packets \([0-9]*\).*/\1/p'; }
 witness_down() { dev nft delete table inet witness; }
+
+connect_corp() {
+	atp connect corp --timeout 20 >/dev/null 2>"$WORK/connect.err" && return
+	fail "connect: exit $?"
+	tail -n 5 "$WORK/connect.err" "$WORK/daemon.log" | sed 's/^/     | /'
+}
 
 # a control: the comparison sees a rule that stays
 dev ip rule add pref 9999 lookup 999
@@ -70,7 +76,7 @@ sleep 0.5
 same "an interrupted connect"
 
 # the engine killed under traffic: the lock stays, nothing leaks, it comes back
-atp connect corp --timeout 20 >/dev/null 2>&1 || fail "connect"
+connect_corp
 witness_up
 dev curl -s --max-time 30 --limit-rate 2M -o /dev/null http://10.1.0.10/ &
 (while :; do dev ping -c1 -W1 10.1.0.10; dev curl -s --max-time 1 'http://[fd00:10::10]/'; done) >/dev/null 2>&1 &
@@ -88,14 +94,14 @@ wait $flood 2>/dev/null
 equal "packets outside the tunnel while the engine was dead" 0 "$(leaked)"
 equal "flows are back" "Hello from the intranet" "$(dev curl -s --max-time 10 http://10.1.0.10/)"
 # control: without shadow and rule the witness counts
-dev ip rule del pref 4430; dev ping -c1 -W1 10.1.0.10 >/dev/null 2>&1
+dev ip rule del pref 4430; dev nft flush chain inet apptunnel lock; dev ping -c1 -W1 10.1.0.10 >/dev/null 2>&1
 if [ "$(leaked)" -gt 0 ]; then pass "control: a planted leak is counted"; else fail "control: a planted leak is not counted"; fi
 witness_down
 atp disconnect corp >/dev/null 2>&1
 same "disconnect after the engine was killed"
 
 # the daemon killed: the engine ends, shadows keep refusing, cleanup restores
-atp connect corp --timeout 20 >/dev/null 2>&1 || fail "connect"
+connect_corp
 eng=$(engine_pid)
 kill_pid "$DAEMON_PID" KILL
 wait_for 5 sh -c "! kill -0 $eng" && pass "the engine ends with the daemon" || fail "the engine outlives the daemon"
@@ -108,7 +114,7 @@ same "a second cleanup"
 
 # both killed; the next start restores
 daemon_up
-atp connect corp --timeout 20 >/dev/null 2>&1 || fail "connect"
+connect_corp
 eng=$(engine_pid)
 kill -STOP "$DAEMON_PID"
 kill -KILL "$eng" "$DAEMON_PID"
@@ -117,7 +123,7 @@ daemon_up
 same "the next start after both were killed"
 
 # the daemon asked to end undoes by itself
-atp connect corp --timeout 20 >/dev/null 2>&1 || fail "connect"
+connect_corp
 kill_pid "$DAEMON_PID" TERM
 same "SIGTERM of the daemon"
 
