@@ -345,39 +345,38 @@ static int look(struct apply *a, const struct plan *plan, const struct journal_r
 }
 
 /*
- * Does the machine hold what the journal says?  What somebody removed of the
- * lock meanwhile is set again; then everything must be there.
+ * Does the machine hold what the journal says of @stages?  What somebody removed
+ * meanwhile is set again (a TUN and a file are not: that takes more); then
+ * everything must be there.
  */
-static int read_back(struct apply *a, const struct plan *plan, char *why, size_t size)
+static int read_back(struct apply *a, const struct plan *plan, unsigned int stages, char *why,
+		     size_t size)
 {
+	bool mended = true;
+	size_t len;
 	int err;
 
-	a->ops->present(a->ctx, NULL, &plan->names);
-	for (int round = 0; round < 2; round++) {
-		bool mended = false;
-
+	for (int round = 0; round < 2 && mended; round++) {
+		mended = false;
+		a->ops->present(a->ctx, NULL, &plan->names);
 		for (size_t k = 0; k < a->j->n; k++) {
-			const struct journal_rec *r = &a->j->recs[k];
+			const struct plan_item *i = &a->j->recs[k].item;
 
-			if (r->gone)
+			if (a->j->recs[k].gone || !(stages & 1u << i->stage))
 				continue;
-			err = look(a, plan, r);
-			if (err == -ENOENT && !round && r->item.stage == PLAN_LOCK) {
-				say_item(a, plan, &r->item);
+			err = look(a, plan, &a->j->recs[k]);
+			if (err == -ENOENT && !round && i->kind != PLAN_TUN &&
+			    i->kind != PLAN_DNS) {
+				say_item(a, plan, i);
 				(void)do_rec(a, plan, k, NULL);	/* judged in the next round */
 				mended = true;
 			} else if (err) {
-				size_t len;
-
 				snprintf(why, size, "read back, and not found: ");
 				len = strlen(why);
-				explain(plan, &r->item, err, why + len, size - len);
+				explain(plan, i, err, why + len, size - len);
 				return err == -ENOENT ? -EIO : err;
 			}
 		}
-		if (!mended)
-			break;
-		a->ops->present(a->ctx, NULL, &plan->names);
 	}
 	return 0;
 }
@@ -445,7 +444,7 @@ int apply_lock(struct apply *a, const struct plan *plan, char *why, size_t size)
 	if (!err)
 		err = run_items(a, plan, plan->items, plan->n, PLAN_LOCK, NULL, why, size);
 	if (!err)
-		err = read_back(a, plan, why, size);
+		err = read_back(a, plan, 1u << PLAN_LOCK, why, size);
 	if (!err)
 		return 0;
 	if (apply_undo(a, stayed, sizeof(stayed))) {
@@ -485,6 +484,16 @@ static int drop_others(struct apply *a, const struct plan *plan, size_t first)
 	return err;
 }
 
+/* the network's own tools wrote over our file: what they wrote is what is to be
+ * kept from now on, so the file is taken over anew */
+static void forget_lost_dns(struct apply *a)
+{
+	for (size_t k = 0; k < a->j->n; k++)
+		if (a->j->recs[k].item.kind == PLAN_DNS && !a->j->recs[k].gone &&
+		    !dns_file_ours(a->stem, a->j->names.resolv_conf))
+			(void)journal_mark(a->j, k, '-');
+}
+
 int apply_tunnel(struct apply *a, const struct plan *plan, int *tun,
 		 bool *vnet_hdr, char *why, size_t size)
 {
@@ -501,6 +510,10 @@ int apply_tunnel(struct apply *a, const struct plan *plan, int *tun,
 	if (err)
 		snprintf(why, size, "rewriting the journal: %s", strerror(-err));
 	before = a->j->n;
+	if (!err)	/* the tunnel's part builds on the lock's */
+		err = read_back(a, plan, 1u << PLAN_LOCK, why, size);
+	if (!err)
+		forget_lost_dns(a);
 	if (!err)
 		err = run_items(a, plan, plan->items, plan->n, PLAN_TUNNEL, &t, why, size);
 	if (!err) {
@@ -511,7 +524,7 @@ int apply_tunnel(struct apply *a, const struct plan *plan, int *tun,
 			snprintf(why, size, "removing what is over: %s", strerror(-err));
 	}
 	if (!err)
-		err = read_back(a, plan, why, size);
+		err = read_back(a, plan, UNDO_ALL, why, size);
 	if (err) {
 		if (t.fd >= 0)
 			close(t.fd);

@@ -371,6 +371,19 @@ int dns_file_present(const char *stem, const char *path, const char *text)
 	return err;
 }
 
+bool dns_file_ours(const char *stem, const char *path)
+{
+	char owner[33];
+	struct image i;
+	bool ours;
+
+	if (image_read(path, &i))
+		return false;
+	ours = image_ours(&i, owner) && !strcmp(owner, stem);
+	image_free(&i);
+	return ours;
+}
+
 /*
  * Another profile came after ours and kept our text for the original: now that
  * ours ends, what we kept is what that one must give back.

@@ -28,6 +28,9 @@ int dns_file_write(int state_dir, const char *stem, const char *path, const char
 /* dns_file_present() - is our @text there?  0, -ENOENT */
 int dns_file_present(const char *stem, const char *path, const char *text);
 
+/* dns_file_ours() - is what stands there written by us for @stem, untouched? */
+bool dns_file_ours(const char *stem, const char *path);
+
 /*
  * dns_file_restore() - give back what was kept, and forget it
  * @force: whatever stands there; else only if it is what we wrote.  Where
