@@ -100,13 +100,15 @@ static int send_offloaded(struct netstack *ns, struct out *o, uint8_t gso_type)
 		.csum_offset = csum_at(o->proto),
 	};
 	struct ipaddr src, dst;
+	int i;
 
 	addresses(o, &src, &dst);
 	header_finish(o, o->ip, o->len);
 	put_be16(o->ip + o->ip_hlen + csum_at(o->proto),
 		 csum_fold(csum_pseudo(&src, &dst, o->proto, o->l4_hlen + o->len)));
 	iov[1] = (struct iovec){ o->ip, o->ip_hlen + o->l4_hlen };
-	memcpy(iov + 2, o->data, (size_t)o->pieces * sizeof(*iov));
+	for (i = 0; i < o->pieces; i++)
+		iov[2 + i] = o->data[i];
 	return emit(ns, &vnet, iov, o->pieces + 2);
 }
 
@@ -136,7 +138,8 @@ static int send_plain(struct netstack *ns, const struct out *o, uint8_t *ip,
 		check = 0xffff;			/* 0 says: none */
 	put_be16(field, check);
 	iov[1] = (struct iovec){ ip, o->ip_hlen + o->l4_hlen };
-	memcpy(iov + 2, data, (size_t)n * sizeof(*iov));
+	for (i = 0; i < n; i++)
+		iov[2 + i] = data[i];
 	return raw_send(ns, iov, n + 2);
 }
 

@@ -103,6 +103,7 @@
 #define LWIP_TCP_KEEPALIVE		0
 #define TCP_LISTEN_BACKLOG		0
 /* TIME_WAIT is a tombstone of ours; this bounds LAST_ACK only (twice this). */
+#define TCP_TTL				64
 #define TCP_MSL				30000UL
 /* The other end is on this machine: half the usual first time-out. */
 #define LWIP_TCP_RTO_TIME		1000
