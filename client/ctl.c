@@ -93,7 +93,7 @@ static void verb_help(const struct verb *v)
 	       v->what[0] >= 'a' ? v->what[0] - 'a' + 'A' : v->what[0], v->what + 1, v->more);
 }
 
-/* ---- the daemon --------------------------------------------------------------------- */
+/* ---- the daemon ---------------------------------------------------------- */
 
 static volatile sig_atomic_t signalled;
 
@@ -268,7 +268,7 @@ int ctl_request(const struct ctl_opts *o, const struct control_request *req)
 	return code;
 }
 
-/* ---- options and verbs ------------------------------------------------------------------- */
+/* ---- options and verbs --------------------------------------------------- */
 
 /* Take --NAME VALUE or --NAME=VALUE out of argv.  1: taken, 0: another, -1: no value */
 static int path_option(const char *name, const char **slot, int argc, char **argv, int *i)

@@ -82,7 +82,8 @@ int ctl_connect(const struct ctl_opts *o, int argc, char **argv)
 		case 't':
 			req.timeout_ms = seconds_ms(optarg);
 			if (!req.timeout_ms)
-				return usage("connect", "--timeout takes 1 to 86400 seconds", optarg);
+				return usage("connect", "--timeout takes 1 to 86400 seconds",
+					     optarg);
 			break;
 		case 'k':
 			req.flags |= CONTROL_F_KEEP_TRYING;
@@ -122,7 +123,8 @@ int ctl_log(const struct ctl_opts *o, int argc, char **argv)
 {
 	static const char *const levels[] = {
 		[LOG_LVL_ERROR] = "error", [LOG_LVL_WARNING] = "warning", [LOG_LVL_INFO] = "info",
-		[LOG_LVL_DEBUG] = "debug", [LOG_LVL_SESSION] = "session", [LOG_LVL_PACKET] = "packet",
+		[LOG_LVL_DEBUG] = "debug", [LOG_LVL_SESSION] = "session",
+		[LOG_LVL_PACKET] = "packet",
 	};
 	static const struct option options[] = {
 		{ "follow", no_argument, NULL, 'f' },
@@ -152,7 +154,7 @@ int ctl_log(const struct ctl_opts *o, int argc, char **argv)
 	return c ? c : ctl_request(o, &req);
 }
 
-/* ---- without a daemon -------------------------------------------------------------------- */
+/* ---- without a daemon ---------------------------------------------------- */
 
 /* apptunneld: beside this executable, or in the sbin beside its folder. */
 static int find_daemon(char *path, size_t size)
@@ -204,7 +206,7 @@ int ctl_cleanup(const struct ctl_opts *o, int argc, char **argv)
 	}
 	if (find_daemon(path, sizeof(path)) == 0)
 		execv(path, child);
-	fprintf(stderr, "apptunnel: cannot run apptunneld --cleanup: it is not where apptunnel is\n");
+	fprintf(stderr, "apptunnel: cannot run apptunneld: it is not where apptunnel is\n");
 	return CTL_UNEXPECTED;
 }
 

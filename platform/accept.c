@@ -66,7 +66,7 @@ fail:
 	return err;
 }
 
-/* ---- lines out -------------------------------------------------------------------- */
+/* ---- lines out ----------------------------------------------------------- */
 
 static void client_flush(struct client *c)
 {
@@ -151,7 +151,7 @@ void client_drop(struct client *c)
 	*c = (struct client){ .fd = -1, .d = c->d };
 }
 
-/* ---- who may ------------------------------------------------------------------------ */
+/* ---- who may ------------------------------------------------------------- */
 
 /* uid 0, the daemon's own, or a member of the group: as the kernel knows it of the peer. */
 static bool peer_allowed(const struct daemon *d, int fd, uid_t *uid)
@@ -228,7 +228,7 @@ void accept_ready(struct daemon *d)
 	}
 }
 
-/* ---- requests in ----------------------------------------------------------------------- */
+/* ---- requests in --------------------------------------------------------- */
 
 static void client_bad(struct client *c, const char *why)
 {

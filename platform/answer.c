@@ -38,7 +38,7 @@ const char *slot_state_name(const struct slot *s)
 	return "down";
 }
 
-/* ---- without an engine --------------------------------------------------------------- */
+/* ---- without an engine --------------------------------------------------- */
 
 static void say_names(struct client *c, char stems[FILES_LIST_MAX][FILES_STEM_MAX], int n)
 {
@@ -107,7 +107,7 @@ static void list(struct daemon *d, struct client *c)
 	client_exit(c, 0);
 }
 
-/* ---- which profile ------------------------------------------------------------------------ */
+/* ---- which profile ------------------------------------------------------- */
 
 /* The profile that is in use where the request names none; NULL: the client was answered. */
 static struct slot *only_slot(struct daemon *d, struct client *c, bool *none)

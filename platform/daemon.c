@@ -41,7 +41,7 @@ enum {
 	EXIT_CONFLICT = 16,
 };
 
-/* ---- phase: options ------------------------------------------------------------------------ */
+/* ---- phase: options ------------------------------------------------------ */
 
 static void usage(FILE *f)
 {
@@ -225,7 +225,7 @@ static int take_options(struct daemon_opts *o, int argc, char **argv)
 	return EXIT_USAGE;
 }
 
-/* ---- phase: users, folders, lock ------------------------------------------------------------------ */
+/* ---- phase: users, folders, lock ----------------------------------------- */
 
 /* Names that are not known become the bare number; a number is one. */
 static int find_ids(struct daemon *d)
@@ -324,7 +324,7 @@ static int prepare(struct daemon *d)
 	return -1;
 }
 
-/* ---- phase: leftovers ------------------------------------------------------------------------------- */
+/* ---- phase: leftovers ---------------------------------------------------- */
 
 static void say_cleanup(void *arg, const char *line)
 {
@@ -347,7 +347,7 @@ static int clean_leftovers(struct daemon *d)
 	return EXIT_DONE;
 }
 
-/* ---- phase: signals ------------------------------------------------------------------------------------ */
+/* ---- phase: signals ------------------------------------------------------ */
 
 static int open_signals(struct daemon *d)
 {
@@ -401,7 +401,7 @@ static void signals_ready(struct daemon *d)
 	reap(d);	/* several SIGCHLD are one */
 }
 
-/* ---- phase: run ------------------------------------------------------------------------------------------ */
+/* ---- phase: run ---------------------------------------------------------- */
 
 static uint64_t now_ms(void)
 {
@@ -500,7 +500,7 @@ static void run(struct daemon *d)
 		turn(d);
 }
 
-/* ---- phase: end --------------------------------------------------------------------------------------------- */
+/* ---- phase: end ---------------------------------------------------------- */
 
 static void finish(struct daemon *d)
 {
@@ -527,7 +527,8 @@ int main(int argc, char **argv)
 		return code;
 	err = isolate_daemon();
 	if (err)
-		report(REPORT_WARNING, "daemon.capabilities", "could not be cut: %s", strerror(-err));
+		report(REPORT_WARNING, "daemon.capabilities", "could not be cut: %s",
+		       strerror(-err));
 	code = clean_leftovers(&d);
 	if (d.o.cleanup)
 		return code;

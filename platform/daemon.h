@@ -41,7 +41,7 @@
 
 struct slot;
 
-/* ---- clients ---------------------------------------------------------------- */
+/* ---- clients ------------------------------------------------------------- */
 
 enum client_wait {
 	CLIENT_READING,		/* the request is not here yet */
@@ -66,7 +66,7 @@ struct client {
 	uint64_t out_since;	/* when something of out was last taken, ms */
 };
 
-/* ---- slots ------------------------------------------------------------------ */
+/* ---- slots --------------------------------------------------------------- */
 
 enum slot_phase {
 	SLOT_FREE,
@@ -133,7 +133,7 @@ struct daemon {
 	struct slot slots[NAMES_MAX_PROFILES];
 };
 
-/* ---- accept.c: the control socket ------------------------------------------------ */
+/* ---- accept.c: the control socket ---------------------------------------- */
 
 /* accept_init(), accept_listen() - all free; make RUN_DIR/control.sock.  0 or a negative errno */
 void accept_init(struct daemon *d);
@@ -153,7 +153,7 @@ void client_exit(struct client *c, int code);
 /* client_drop() - close without a word (handed over, or gone) */
 void client_drop(struct client *c);
 
-/* ---- answer.c: requests ------------------------------------------------------------ */
+/* ---- answer.c: requests -------------------------------------------------- */
 
 /* answer_request() - a whole, checked request is here */
 void answer_request(struct daemon *d, struct client *c);
@@ -161,7 +161,7 @@ void answer_request(struct daemon *d, struct client *c);
 void answer_dump(const struct daemon *d);
 const char *slot_state_name(const struct slot *s);
 
-/* ---- parse.c ------------------------------------------------------------------------- */
+/* ---- parse.c ------------------------------------------------------------- */
 
 /*
  * parse_start() - run the parser on a sealed profile; s->pid and s->record are set
@@ -175,7 +175,7 @@ int parse_start(struct daemon *d, struct slot *s, int text, int client);
  */
 int parse_result(struct slot *s);
 
-/* ---- supervise.c: profiles and engines -------------------------------------------------- */
+/* ---- supervise.c: profiles and engines ----------------------------------- */
 
 void supervise_init(struct daemon *d);
 void supervise_connect(struct daemon *d, struct client *c, const char *stem);
@@ -199,7 +199,7 @@ void slot_kill(struct slot *s);
 /* slot_say() - one line to each client that waits for this slot.  Return: was there any? */
 bool slot_say(struct slot *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* ---- serve.c: the engines' messages ------------------------------------------------------ */
+/* ---- serve.c: the engines' messages -------------------------------------- */
 
 /* serve_start() - send what starts an engine, as far as its socket takes it */
 void serve_start(struct daemon *d, struct slot *s);
@@ -212,7 +212,7 @@ void serve_close(struct slot *s);
 /* serve_simple() - a message without content (DIAL, STOP).  0 or a negative errno */
 int serve_simple(struct slot *s, enum helper_type type);
 
-/* ---- netmon.c ------------------------------------------------------------------------------ */
+/* ---- netmon.c ------------------------------------------------------------ */
 
 /* netmon_open() - hear of addresses and default routes.  Descriptor or negative errno */
 int netmon_open(void);

@@ -60,7 +60,7 @@ int files_list(const char *dir, char stems[FILES_LIST_MAX][FILES_STEM_MAX])
 	return n;
 }
 
-/* ---- judging and opening --------------------------------------------------------- */
+/* ---- judging and opening ------------------------------------------------- */
 
 const char *files_check_stat(unsigned int mode, unsigned int uid, unsigned int euid, bool secret)
 {
@@ -129,7 +129,7 @@ static int open_below(const char *dir, const char *name)
 	return fd;
 }
 
-/* ---- memory files ------------------------------------------------------------------ */
+/* ---- memory files -------------------------------------------------------- */
 
 int files_memory(const char *name)
 {
@@ -197,7 +197,7 @@ int files_open_profile(const char *dir, const char *stem, char *why, size_t size
 	return err ? err : ro;
 }
 
-/* ---- identity ------------------------------------------------------------------------ */
+/* ---- identity ------------------------------------------------------------ */
 
 int files_open_identity(const struct profile *p, struct identity *id, char *why, size_t size)
 {
@@ -231,7 +231,8 @@ int files_open_identity(const struct profile *p, struct identity *id, char *why,
 	for (i = 0; i < p->n_pins; i++) {
 		if (p->pins[i].kind != PIN_FILE)
 			continue;
-		id->pins[i] = open_path("[pinning] PinnedCertificate", p->pins[i].path, false, why, size);
+		id->pins[i] = open_path("[pinning] PinnedCertificate", p->pins[i].path, false,
+					why, size);
 		if (id->pins[i] < 0)
 			return EXIT_PROFILE;
 	}

@@ -15,7 +15,7 @@
 #define HELPER_MTU_MIN		1280	/* IPv6 needs it */
 #define HELPER_EXIT_MAX		17	/* the highest published exit code */
 
-/* ---- parts of messages ------------------------------------------------------ */
+/* ---- parts of messages --------------------------------------------------- */
 
 static bool is_zero(const void *mem, size_t len)
 {
@@ -88,7 +88,7 @@ static bool offer_sound(const struct plan_offer *o)
 	return true;
 }
 
-/* ---- whole messages ---------------------------------------------------------- */
+/* ---- whole messages ------------------------------------------------------ */
 
 int control_request_check(const struct control_request *r)
 {
@@ -186,7 +186,7 @@ int helper_msg_check(const struct helper_msg *msg, bool to_daemon)
 	return (to_daemon ? from_engine_sound(msg) : from_daemon_sound(msg)) ? 0 : -EBADMSG;
 }
 
-/* ---- the socket ---------------------------------------------------------------- */
+/* ---- the socket ---------------------------------------------------------- */
 
 /* Control data aligned as the kernel wants it. */
 union helper_cmsg {

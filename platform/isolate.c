@@ -55,7 +55,7 @@ int isolate_daemon(void)
 	return capng_apply(CAPNG_SELECT_BOTH) < 0 ? -EPERM : 0;
 }
 
-/* ---- in the child ------------------------------------------------------------- */
+/* ---- in the child -------------------------------------------------------- */
 
 static void limit(int resource, rlim_t value)
 {

@@ -19,7 +19,7 @@
 
 enum { EXIT_NOT_UP = 4, EXIT_SYSTEM = 15 };
 
-/* ---- starting an engine -------------------------------------------------------------------- */
+/* ---- starting an engine -------------------------------------------------- */
 
 enum {
 	STEP_PROFILE, STEP_CERTIFICATE, STEP_KEY, STEP_CHAIN, STEP_CA, STEP_PINS,
@@ -134,7 +134,7 @@ int serve_simple(struct slot *s, enum helper_type type)
 	return helper_send(s->sock, &msg, NULL, 0);
 }
 
-/* ---- sockets ---------------------------------------------------------------------------------- */
+/* ---- sockets ------------------------------------------------------------- */
 
 static int socket_make(uint8_t kind, uint8_t family, uint32_t mark)
 {
@@ -201,7 +201,7 @@ static void serve_sockets(struct daemon *d, struct slot *s, const struct helper_
 		slot_kill(s);		/* it does not read what it asked for */
 }
 
-/* ---- the offer ---------------------------------------------------------------------------------- */
+/* ---- the offer ----------------------------------------------------------- */
 
 /*
  * Plan and apply what Sentry gives.
@@ -256,7 +256,7 @@ static void serve_offer(struct daemon *d, struct slot *s, const struct helper_ms
 		slot_kill(s);		/* without the TUN's descriptor it is of no use */
 }
 
-/* ---- states ---------------------------------------------------------------------------------------- */
+/* ---- states -------------------------------------------------------------- */
 
 static void say_up(struct slot *s)
 {
@@ -351,7 +351,7 @@ static void serve_state(struct daemon *d, struct slot *s, const struct helper_ms
 	}
 }
 
-/* ---- the socket --------------------------------------------------------------------------------------- */
+/* ---- the socket ---------------------------------------------------------- */
 
 /* Return: false: nothing more is to be read from this engine now */
 static bool serve_message(struct daemon *d, struct slot *s)

@@ -62,7 +62,7 @@ bool supervise_idle(const struct daemon *d)
 	return true;
 }
 
-/* ---- words to those who wait ------------------------------------------------------------ */
+/* ---- words to those who wait --------------------------------------------- */
 
 bool slot_say(struct slot *s, const char *fmt, ...)
 {
@@ -106,7 +106,7 @@ static bool others_wait(const struct slot *s, const struct client *but)
 	return false;
 }
 
-/* ---- the end: stop, undo, answer, forget --------------------------------------------------- */
+/* ---- the end: stop, undo, answer, forget --------------------------------- */
 
 static void slot_free(struct slot *s)
 {
@@ -184,7 +184,7 @@ void slot_end(struct daemon *d, struct slot *s, int exit, const char *fmt, ...)
 		slot_kill(s);
 }
 
-/* ---- the engine -------------------------------------------------------------------------------- */
+/* ---- the engine ---------------------------------------------------------- */
 
 /* The engine cannot be started, or died: again later, the lock stays. */
 static void engine_later(struct daemon *d, struct slot *s)
@@ -290,7 +290,7 @@ static void engine_ended(struct daemon *d, struct slot *s, int status)
 		 s->backoff_ms / 1000, s->stem);
 }
 
-/* ---- connect ------------------------------------------------------------------------------------- */
+/* ---- connect ------------------------------------------------------------- */
 
 static void slot_names(const struct daemon *d, struct slot *s, struct plan_names *names)
 {
@@ -336,6 +336,9 @@ static void slot_lock(struct daemon *d, struct slot *s)
 	if (s->profile->pinning_disabled)
 		slot_say(s, "apptunnel: warning: DisablePinning: whoever has a certificate of a "
 			 "known CA for this name is taken for Sentry");
+	if (s->profile->lock_mode == LOCK_OFF)
+		slot_say(s, "apptunnel: warning: [lock] Mode = off: without the tunnel its traffic "
+			 "leaves unprotected");
 	engine_start(d, s);
 }
 
@@ -447,7 +450,7 @@ void supervise_disconnect(struct daemon *d, struct client *c, struct slot *s)
 	slot_end(d, s, EXIT_NOT_UP, "disconnect was asked for");
 }
 
-/* ---- those who wait go, or waited enough ------------------------------------------------------------ */
+/* ---- those who wait go, or waited enough --------------------------------- */
 
 void supervise_interrupted(struct daemon *d, struct client *c)
 {
@@ -496,7 +499,7 @@ void supervise_timeout(struct daemon *d, struct client *c)
 	client_exit(c, exit);
 }
 
-/* ---- children and timers ----------------------------------------------------------------------------- */
+/* ---- children and timers ------------------------------------------------- */
 
 void supervise_child(struct daemon *d, pid_t pid, int status)
 {
