@@ -54,7 +54,7 @@ struct assoc {
 
 static uint8_t buffer[ASSOC_BUFFER];
 
-/* ---- opening --------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------- */
 
 static int ping_socket(int family)
 {
@@ -141,7 +141,7 @@ void assoc_timer(struct stream *st)
 		timer_set(&s->loop, &st->timer, a->last + idle);
 }
 
-/* ---- who may answer ---------------------------------------------------------------------- */
+/* ---- who may answer ------------------------------------------------------ */
 
 static struct peer *peer_find(struct assoc *a, const struct ipaddr *addr, uint64_t now)
 {
@@ -192,7 +192,7 @@ static bool peer_add(struct assoc *a, const struct ipaddr *addr, uint64_t now)
 	return true;
 }
 
-/* ---- errors --------------------------------------------------------------------------------- */
+/* ---- errors -------------------------------------------------------------- */
 
 static void tell_error(struct stream *st, const struct mux_dgram *at, uint8_t type, uint8_t code,
 		       uint32_t mtu)
@@ -289,7 +289,7 @@ static void read_errors(struct stream *st)
 	getsockopt(st->src.fd, SOL_SOCKET, SO_ERROR, &err, &len);
 }
 
-/* ---- to the backend ---------------------------------------------------------------------------- */
+/* ---- to the backend ------------------------------------------------------ */
 
 /* Return: 0 or an errno */
 static int send_one(struct stream *st, const struct mux_dgram *d, const struct iovec *iov, int n,
@@ -455,7 +455,7 @@ void assoc_flush_held(struct stream *st)
 	a->n_held = 0;
 }
 
-/* ---- from the backend ---------------------------------------------------------------------------- */
+/* ---- from the backend ---------------------------------------------------- */
 
 static void give(struct stream *st, const struct mux_dgram *d, const uint8_t *data, size_t len)
 {

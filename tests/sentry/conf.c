@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conf.c - the INI file.  iniparser gives the values; a scan of the raw text
- * before it gives line numbers and catches what iniparser would swallow.
+ * conf.c - the INI file.  iniparser gives the values; conf_scan.c looked at the raw
+ * text before it, for line numbers and for what iniparser would swallow.
  */
 #define _GNU_SOURCE
+#include "tests/sentry/conf_scan.h"
 #include "tests/sentry/sentry.h"
 
 #include <ctype.h>
@@ -14,9 +15,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define CONF_KEYS_MAX	512
-#define CONF_LIST_MAX	128
-#define CONF_LINE_MAX	1022	/* iniparser's */
 
 enum key {
 	K_LISTEN, K_CERTIFICATE, K_PRIVATE_KEY, K_CHAIN, K_DEVICE_CA, K_DEVICES,
@@ -60,18 +58,13 @@ static const struct {
 };
 _Static_assert(sizeof(keys) / sizeof(*keys) == KEYS, "a row for each key");
 
-struct seen {
-	char name[160];		/* "section:key", lower case */
-	unsigned int line;
-};
-
 struct reader {
 	struct conf *c;
 	const char *path;
 	unsigned int line;	/* of the key being read */
 	int errors;
 	size_t n_seen;
-	struct seen *seen;
+	struct conf_line *seen;
 };
 
 __attribute__((format(printf, 2, 3)))
@@ -85,126 +78,6 @@ static void bad(struct reader *r, const char *fmt, ...)
 	va_end(ap);
 	fputc('\n', stderr);
 	r->errors++;
-}
-
-/* ---- the raw scan ----------------------------------------------------- */
-
-/* @p: after the '='.  Says what iniparser would do to this value in silence. */
-static void scan_value(struct reader *r, const char *p)
-{
-	const char *end;
-
-	while (isspace((unsigned char)*p))
-		p++;
-	if (*p == '"') {
-		end = strchr(p + 1, '"');
-		if (!end) {
-			bad(r, "a closing quote is missing");
-			return;
-		}
-		for (end++; isspace((unsigned char)*end); end++)
-			;
-		if (*end && *end != ';' && *end != '#')
-			bad(r, "text after the closing quote");
-		return;
-	}
-	for (end = p; *end && *end != '#'; end++) {
-		if (*end == ';' && end > p && !isspace((unsigned char)end[-1])) {
-			bad(r, "a list with ';' must be quoted: \"%.*s\"",
-			    (int)strcspn(p, "\n#"), p);
-			return;
-		}
-	}
-	if (strchr(p, '\\') && p[strcspn(p, "\r\n") - 1] == '\\')
-		bad(r, "a line may not end in a backslash");
-}
-
-static void scan_line(struct reader *r, char *text, char *section, size_t size)
-{
-	char *p = text, *q, *e;
-	struct seen *k;
-
-	text[strcspn(text, "\r\n")] = 0;
-	while (isspace((unsigned char)*p))
-		p++;
-	if (!*p)
-		return;
-	if (*p == ';' || *p == '#') {
-		if (p[strlen(p) - 1] == '\\')
-			bad(r, "a comment may not end in a backslash");
-		return;
-	}
-	if (*p == '[') {
-		q = strchr(p, ']');
-		if (!q || q[1 + strspn(q + 1, " \t")] || (size_t)(q - p) > size) {
-			bad(r, "not a section: %.60s", p);
-			return;
-		}
-		*q = 0;
-		for (e = section, p++; *p; p++)
-			*e++ = (char)tolower((unsigned char)*p);
-		*e = 0;
-		if (strcmp(section, "sentry") != 0 && strcmp(section, "fault") != 0)
-			bad(r, "unknown section [%s]; there are [sentry] and [fault]", section);
-		return;
-	}
-	q = strchr(p, '=');
-	if (!q) {
-		bad(r, "neither section, key, comment nor blank: %.60s", p);
-		return;
-	}
-	if (!*section) {
-		bad(r, "a key before any section");
-		return;
-	}
-	for (e = q; e > p && isspace((unsigned char)e[-1]); e--)
-		;
-	if (e == p || (size_t)(e - p) > 120 || memchr(p, ':', (size_t)(e - p)) ||
-	    memchr(p, ' ', (size_t)(e - p))) {
-		bad(r, "a key's name has 1 to 120 characters without colon and space");
-		return;
-	}
-	if (r->n_seen == CONF_KEYS_MAX) {
-		bad(r, "more than %d keys", CONF_KEYS_MAX);
-		return;
-	}
-	k = &r->seen[r->n_seen];
-	snprintf(k->name, sizeof(k->name), "%.16s:%.*s", section, (int)(e - p), p);
-	for (e = k->name; *e; e++)
-		*e = (char)tolower((unsigned char)*e);
-	k->line = r->line;
-	for (size_t i = 0; i < r->n_seen; i++)
-		if (strcmp(r->seen[i].name, k->name) == 0)
-			bad(r, "%s stands in line %u already", strchr(k->name, ':') + 1,
-			    r->seen[i].line);
-	r->n_seen++;
-	scan_value(r, q + 1);
-}
-
-/* Return: 0, or a negative errno (said) */
-static int scan(struct reader *r)
-{
-	char section[64] = "", *line = NULL;
-	size_t cap = 0;
-	ssize_t n;
-	FILE *f = fopen(r->path, "re");
-
-	if (!f) {
-		int err = -errno;
-
-		fprintf(stderr, "%s: %s\n", r->path, strerror(errno));
-		return err;
-	}
-	while ((n = getline(&line, &cap, f)) >= 0) {
-		r->line++;
-		if (n > CONF_LINE_MAX || strlen(line) != (size_t)n)
-			bad(r, "a line has at most %d bytes and no NUL", CONF_LINE_MAX);
-		else
-			scan_line(r, line, section, sizeof(section));
-	}
-	free(line);
-	fclose(f);
-	return r->errors ? -EINVAL : 0;
 }
 
 /* ---- values -------------------------------------------------------------- */
@@ -713,7 +586,7 @@ int conf_load(struct conf *c, const char *path)
 		err = -ENOMEM;
 		goto out;
 	}
-	err = scan(&r);
+	err = conf_scan(path, r.seen, &r.n_seen);
 	if (err)
 		goto out;
 	iniparser_set_error_callback(quiet);

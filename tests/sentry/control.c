@@ -72,7 +72,7 @@ bad:
 	return -err;
 }
 
-/* ---- answers --------------------------------------------------------------------------- */
+/* ---- answers ------------------------------------------------------------- */
 
 static json_t *failed(const char *text)
 {
@@ -152,7 +152,7 @@ static json_t *verb_block(struct sentry *s, const char *device, bool block)
 	json_object_set_new(s->blocked, device, json_boolean(block));
 	event_emit(s, block ? "device.blocked" : "device.unblocked",
 		   json_pack("{s:s}", "device", device));
-	session_recheck(s);
+	admit_again(s);
 	return json_pack("{s:b}", "ok", 1);
 }
 
@@ -217,7 +217,7 @@ static json_t *control_do(struct sentry *s, const char *const *w, size_t n)
 		      "faults, counters, drop [DEVICE | SESSION], reload");
 }
 
-/* ---- connections -------------------------------------------------------------------------- */
+/* ---- connections --------------------------------------------------------- */
 
 static void control_close(struct control *k)
 {

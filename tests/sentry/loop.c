@@ -96,7 +96,7 @@ struct src *loop_next(struct loop *l, uint32_t *events)
 	return NULL;
 }
 
-/* ---- timers: a binary heap, so that arming is O(log n) and idle is free ------ */
+/* ---- timers: a binary heap, so that arming is O(log n) and idle is free --- */
 
 static void heap_put(struct loop *l, uint32_t pos, struct timer *t)
 {

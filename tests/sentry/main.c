@@ -33,7 +33,7 @@ void sentry_bury(struct sentry *s, struct grave *g)
 	s->graves = g;
 }
 
-/* ---- devices ------------------------------------------------------------------------------ */
+/* ---- devices ------------------------------------------------------------- */
 
 /* Has the file changed since it was read?  Notes what it is now. */
 static bool devices_changed(struct sentry *s)
@@ -72,10 +72,10 @@ void sentry_reload_devices(struct sentry *s, bool always)
 			json_object_del(s->blocked, device);
 	}
 	event_emit(s, "devices.loaded", json_pack("{s:I}", "devices", (json_int_t)s->devices.n));
-	session_recheck(s);
+	admit_again(s);
 }
 
-/* ---- phases --------------------------------------------------------------------------------- */
+/* ---- phases -------------------------------------------------------------- */
 
 static void raise_files(void)
 {
@@ -228,7 +228,7 @@ static void stop_end(struct sentry *s)
 	conf_free(&s->conf);
 }
 
-/* ---- the loop ----------------------------------------------------------------------------------- */
+/* ---- the loop ------------------------------------------------------------ */
 
 static void on_signal(struct sentry *s)
 {

@@ -3,8 +3,9 @@
  * sentry.h - the headless endpoint: its types, and what its files ask of each
  * other.  One thread; everything hangs off one struct sentry.
  *
- *   conf.c     the INI file                 devices.c  who may come
- *   conn.c     TCP, TLS, POST, refusals     session.c  mux <-> TLS, frames to streams
+ *   conf.c, conf_scan.c  the INI file       devices.c  who may come
+ *   conn.c     TCP, POST, refusals          tls.c      OpenSSL
+ *   admit.c    the checks of a POST         session.c  mux <-> TLS, frames to streams
  *   stream.c   OPEN: rules, names, states   tcp.c      a stream's far connection
  *   assoc.c    UDP and ICMP associations    resolve.c  names by c-ares
  *   fault.c    what goes wrong on purpose   control.c  `sentry ctl`
@@ -32,6 +33,7 @@
 #define SENTRY_SERVICES_MAX	64
 #define SENTRY_SERVERS_MAX	32	/* of one TCP service */
 #define SENTRY_ALLOW_MAX	64
+#define SENTRY_BUSY_S		5	/* Retry-After */
 #define SENTRY_SESSIONS_DEVICE	8	/* docs/protocol.md, 2 */
 #define SENTRY_FAULTS_MAX	64
 #define SENTRY_CONNS_MAX	65536
@@ -42,7 +44,7 @@
 #define SENTRY_HELD_DGRAMS	16	/* before the socket exists (10) */
 #define SENTRY_DIGEST_HEX	65
 
-/* ---- configuration -------------------------------------------------- */
+/* ---- configuration ------------------------------------------------------- */
 
 struct server {			/* of a TCP service's list */
 	char host[254];
@@ -112,7 +114,7 @@ void conf_free(struct conf *c);
 /* Is the name one that the documents allow?  Return: 0, -EINVAL (@why says what) */
 int service_name_check(const char *name, const char **why);
 
-/* ---- devices --------------------------------------------------------- */
+/* ---- devices ------------------------------------------------------------- */
 
 struct device {
 	char *uid, *user;
@@ -135,7 +137,7 @@ void devices_free(struct devices *d);
 struct device *devices_by_thumb(const struct devices *d, const char *thumb);
 bool devices_has_uid(const struct devices *d, const char *uid);
 
-/* ---- running state ---------------------------------------------------- */
+/* ---- running state ------------------------------------------------------- */
 
 struct counters {
 	uint64_t connections, connections_over, tls_failed, tls_resumed, posts, refused;
@@ -181,7 +183,7 @@ struct grave {
 };
 void sentry_bury(struct sentry *s, struct grave *g);
 
-/* ---- connections ------------------------------------------------------ */
+/* ---- connections --------------------------------------------------------- */
 
 enum conn_state {
 	CONN_TLS,	/* handshake; 10 s */
@@ -247,7 +249,7 @@ void conn_push(struct conn *c);			/* the end of a burst */
 /* Return: bytes, 0: nothing now, -EPIPE: end of file, -EIO */
 int conn_read(struct conn *c, void *buf, size_t len);
 
-/* ---- sessions --------------------------------------------------------- */
+/* ---- sessions ------------------------------------------------------------ */
 
 struct session {
 	struct grave grave;
@@ -278,17 +280,21 @@ void session_input(struct session *ses);	/* read until nothing is left or the bu
 void session_serve(struct session *ses);	/* timers of the mux, then write until it blocks */
 void session_goaway(struct session *ses, enum mux_goaway reason, const char *text);
 void session_end(struct session *ses, const char *why);	/* streams get RST */
-/* session_recheck() - devices changed: who may no longer be here is told so */
-void session_recheck(struct sentry *s);
+
+/* admit.c */
 struct refusal {
 	int status;
 	const char *code, *message;
 };
-/* session_admit() - the certificate and the IDs against the list.  NULL: welcome */
-const struct refusal *session_admit(struct sentry *s, const char *thumb, const char *device,
-				    const char *user);
+/* admit_device() - the certificate and the IDs against the list.  NULL: welcome */
+const struct refusal *admit_device(struct sentry *s, const char *thumb, const char *device,
+				   const char *user);
+/* admit_request() - all checks of a POST.  Return: true and @sv; false: it was refused */
+bool admit_request(struct conn *c, const struct atp_request *r, const struct service **sv);
+/* admit_again() - devices changed: who may no longer be here is told so */
+void admit_again(struct sentry *s);
 
-/* ---- streams ---------------------------------------------------------- */
+/* ---- streams ------------------------------------------------------------- */
 
 enum stream_state {
 	STREAM_DELAYED,		/* fault delay-open */
@@ -376,7 +382,7 @@ void resolve_start(struct sentry *s, struct stream *st, const char *name);
 void resolve_event(struct sentry *s, struct src *src, uint32_t events);
 void resolve_timer(struct sentry *s);
 
-/* ---- faults ------------------------------------------------------------ */
+/* ---- faults -------------------------------------------------------------- */
 
 const char *fault_text(enum fault_name f);
 /*

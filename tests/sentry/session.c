@@ -19,7 +19,6 @@
 #define SESSION_RECORD	16384
 #define SESSION_IOV	16
 #define SESSION_RTT_US	(200 * USEC_PER_MSEC)
-#define SESSION_BUSY_S	5		/* Retry-After */
 
 /* DATA of one stream, gathered over the frames of a burst into one system call */
 struct batch {
@@ -32,116 +31,7 @@ struct batch {
 /* one thread: one buffer, warm for whoever is served */
 static uint8_t in[SESSION_IN];
 
-/* ---- admission ------------------------------------------------------------- */
-
-const struct refusal *session_admit(struct sentry *s, const char *thumb, const char *device,
-				    const char *user)
-{
-	static const struct refusal
-		unknown = { 403, "device_unknown", "this device is not registered" },
-		certificate = { 403, "certificate_unknown",
-				"the device is registered with another certificate" },
-		mismatch = { 403, "identity_mismatch",
-			     "device_id or user_id is not that of this certificate" },
-		blocked = { 403, "device_blocked", "this device is blocked" },
-		user_blocked = { 403, "user_blocked", "this user is blocked" },
-		unenrolled = { 403, "device_not_enrolled", "this device is not enrolled" },
-		compliance = { 403, "device_not_compliant", "this device is not compliant" };
-	const struct device *d = devices_by_thumb(&s->devices, thumb);
-	json_t *said = json_object_get(s->blocked, device);
-
-	if (!d) {
-		if (devices_has_uid(&s->devices, device))
-			return &certificate;
-		if (!s->conf.allow_unregistered)
-			return &unknown;
-		return json_is_true(said) ? &blocked : NULL;
-	}
-	if (strcmp(d->uid, device) != 0 || strcmp(d->user, user) != 0)
-		return &mismatch;
-	if (said ? json_is_true(said) : d->blocked)
-		return &blocked;
-	if (d->user_blocked)
-		return &user_blocked;
-	if (!d->enrolled)
-		return &unenrolled;
-	return d->compliant ? NULL : &compliance;
-}
-
-void session_recheck(struct sentry *s)
-{
-	struct session *next;
-
-	for (struct session *ses = s->sessions; ses; ses = next) {
-		const struct refusal *r;
-
-		next = ses->next;
-		r = session_admit(s, ses->thumb, ses->device, ses->user);
-		if (r && !ses->closing)
-			session_goaway(ses, MUX_REVOKED, r->message);
-	}
-}
-
-static const struct service *find_service(const struct conf *c, const char *name)
-{
-	for (uint32_t i = 0; i < c->n_services; i++)
-		if (strcmp(c->services[i].name, name) == 0)
-			return &c->services[i];
-	return NULL;
-}
-
-static uint32_t sessions_of(const struct sentry *s, const char *device)
-{
-	uint32_t n = 0;
-
-	for (const struct session *ses = s->sessions; ses; ses = ses->next)
-		n += !ses->closing && strcmp(ses->device, device) == 0;
-	return n;
-}
-
-/* Return: true when the request was refused */
-static bool refused(struct conn *c, const struct atp_request *r, const struct service **sv)
-{
-	struct sentry *s = c->s;
-	struct fault *f = fault_find(s->faults, FAULT_REFUSE, r->device_id);
-	const struct refusal *no;
-	const char *why;
-
-	if (f) {
-		fault_fire(s, f, r->device_id);
-		conn_refuse(c, f->status, f->code, "refused by a fault", f->retry_after_s);
-		return true;
-	}
-	/* on a resumed TLS session nobody looked at the dates */
-	if (!tls_cert_current(c)) {
-		conn_refuse(c, 403, "certificate_unknown", "the certificate has expired", 0);
-		return true;
-	}
-	no = session_admit(s, c->thumb, r->device_id, r->user_id);
-	if (no) {
-		conn_refuse(c, no->status, no->code, no->message, 0);
-		return true;
-	}
-	*sv = find_service(&s->conf, r->service);
-	if (!*sv) {
-		if (r->service[0] != '<' && service_name_check(r->service, &why))
-			conn_refuse(c, 400, "bad_request", why, 0);
-		else
-			conn_refuse(c, 404, "service_unknown", "no such service here", 0);
-		return true;
-	}
-	if (sessions_of(s, r->device_id) >= SENTRY_SESSIONS_DEVICE) {
-		conn_refuse(c, 429, "busy", "too many sessions of this device", SESSION_BUSY_S);
-		return true;
-	}
-	if (s->stopping) {
-		conn_refuse(c, 503, "draining", "this endpoint is stopping", SESSION_BUSY_S);
-		return true;
-	}
-	return false;
-}
-
-/* ---- what the mux asks -------------------------------------------------------- */
+/* ---- what the mux asks --------------------------------------------------- */
 
 static size_t session_pull(void *ctx, void *user, uint8_t *dst, size_t max)
 {
@@ -164,7 +54,7 @@ static void session_closed(void *ctx, void *user)
 	stream_forget(st);
 }
 
-/* ---- begin and end -------------------------------------------------------------- */
+/* ---- begin and end ------------------------------------------------------- */
 
 static const char *session_id(struct session *ses, const uint8_t raw[ATP_SESSION_ID])
 {
@@ -249,7 +139,7 @@ bool session_begin(struct conn *c, const struct atp_request *r)
 	struct fault *f;
 	int n, len;
 
-	if (refused(c, r, &sv))
+	if (!admit_request(c, r, &sv))
 		return false;
 	ses = session_new(c, r, sv);
 	c->head = malloc(1024);
@@ -289,7 +179,7 @@ nomem:
 	}
 	free(c->head);
 	c->head = NULL;
-	conn_refuse(c, 503, "busy", "out of memory", SESSION_BUSY_S);
+	conn_refuse(c, 503, "busy", "out of memory", SENTRY_BUSY_S);
 	return false;
 }
 
@@ -349,7 +239,7 @@ void session_goaway(struct session *ses, enum mux_goaway reason, const char *tex
 	conn_closing(ses->conn);
 }
 
-/* ---- input --------------------------------------------------------------------- */
+/* ---- input --------------------------------------------------------------- */
 
 static void batch_flush(struct batch *b)
 {
@@ -550,7 +440,7 @@ void session_input(struct session *ses)
 	conn_touch(c);
 }
 
-/* ---- output ----------------------------------------------------------------------- */
+/* ---- output -------------------------------------------------------------- */
 
 /* Return: 1 all is out, 0 blocked, -EIO */
 static int session_output(struct session *ses)

@@ -56,7 +56,7 @@ static bool service_allows(const struct service *sv, const struct mux_open *o)
 	return !sv->n_servers;
 }
 
-/* ---- ends ------------------------------------------------------------------------ */
+/* ---- ends ---------------------------------------------------------------- */
 
 void stream_forget(struct stream *st)
 {
@@ -157,7 +157,7 @@ void stream_reap(struct session *ses)
 	}
 }
 
-/* ---- the beginning ------------------------------------------------------------------ */
+/* ---- the beginning ------------------------------------------------------- */
 
 static struct stream *stream_new(struct session *ses, struct mux_event *ev)
 {

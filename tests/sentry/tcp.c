@@ -42,7 +42,7 @@ enum mux_refused tcp_reason(int err)
 	return MUX_REF_HOST;
 }
 
-/* ---- connecting --------------------------------------------------------------------- */
+/* ---- connecting ---------------------------------------------------------- */
 
 static void tcp_connected(struct stream *st)
 {
@@ -121,7 +121,7 @@ static void tcp_connecting(struct stream *st, uint32_t events)
 	tcp_connected(st);
 }
 
-/* ---- to the backend ------------------------------------------------------------------ */
+/* ---- to the backend ------------------------------------------------------ */
 
 static struct chunk *chunk_get(struct sentry *s)
 {
@@ -317,7 +317,7 @@ void tcp_fin(struct stream *st)
 		tcp_shut(st);
 }
 
-/* ---- from the backend ------------------------------------------------------------------ */
+/* ---- from the backend ---------------------------------------------------- */
 
 size_t tcp_pull(struct stream *st, uint8_t *dst, size_t max)
 {

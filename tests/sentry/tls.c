@@ -18,7 +18,7 @@
 #define TLS_READ_BUFFER	(128 * 1024)	/* one recv() brings several records */
 #define TLS_REKEY	(64ull << 30)	/* bytes written under one key, TLS 1.3 */
 
-/* ---- the socket under OpenSSL ------------------------------------------ */
+/* ---- the socket under OpenSSL -------------------------------------------- */
 
 static int bio_write(BIO *b, const char *data, int len)
 {
@@ -63,7 +63,7 @@ static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
 	return cmd == BIO_CTRL_FLUSH || cmd == BIO_CTRL_DUP;
 }
 
-/* ---- context -------------------------------------------------------------- */
+/* ---- context ------------------------------------------------------------- */
 
 static int alpn_select(SSL *ssl, const unsigned char **out, unsigned char *outlen,
 		       const unsigned char *in, unsigned int inlen, void *arg)
@@ -199,7 +199,7 @@ void tls_done(struct sentry *s)
 	s->bio = NULL;
 }
 
-/* ---- a connection ----------------------------------------------------------- */
+/* ---- a connection -------------------------------------------------------- */
 
 int tls_attach(struct conn *c)
 {
