@@ -28,33 +28,60 @@ enum key {
 static const struct {
 	const char *name;
 	bool list;
+	const char *help;	/* what it holds; its default */
 } keys[] = {
-	[K_LISTEN] = { "Listen", true },
-	[K_CERTIFICATE] = { "Certificate", false },
-	[K_PRIVATE_KEY] = { "PrivateKey", false },
-	[K_CHAIN] = { "Chain", false },
-	[K_DEVICE_CA] = { "DeviceCa", false },
-	[K_DEVICES] = { "Devices", false },
-	[K_ALLOW_UNREGISTERED] = { "AllowUnregistered", false },
-	[K_SERVICES] = { "Services", true },
-	[K_POOL4] = { "Pool4", false },
-	[K_POOL6] = { "Pool6", false },
-	[K_DNS] = { "Dns", true },
-	[K_SEARCH] = { "Search", true },
-	[K_MTU] = { "Mtu", false },
-	[K_MAX_STREAMS] = { "MaxStreams", false },
-	[K_TLS_MIN] = { "TlsMin", false },
-	[K_TLS_MAX] = { "TlsMax", false },
-	[K_CIPHERS] = { "Ciphers", false },
-	[K_AUDIT] = { "Audit", false },
-	[K_CONTROL] = { "Control", false },
-	[K_ALLOW_LOOPBACK] = { "AllowLoopback", false },
-	[K_ALLOW_DESTINATIONS] = { "AllowDestinations", true },
-	[K_RESOLVERS] = { "Resolvers", true },
-	[K_IDLE_UDP] = { "IdleUdp", false },
-	[K_IDLE_DNS] = { "IdleDns", false },
-	[K_CONNECT] = { "ConnectTimeout", false },
-	[K_SERVER] = { "Server", true },	/* Server.NAME: of the TCP service NAME */
+	[K_LISTEN] = { "Listen", true,
+		"addresses, each with :PORT or 443; 0.0.0.0:443" },
+	[K_CERTIFICATE] = { "Certificate", false,
+		"PEM, own certificate (intermediates may follow it)" },
+	[K_PRIVATE_KEY] = { "PrivateKey", false,
+		"PEM" },
+	[K_CHAIN] = { "Chain", false,
+		"PEM, intermediates to send" },
+	[K_DEVICE_CA] = { "DeviceCa", false,
+		"PEM, who signs device certificates" },
+	[K_DEVICES] = { "Devices", false,
+		"JSON lines: DeviceUid, CertThumbprint, UserId, EnrollmentStatus, ..." },
+	[K_ALLOW_UNREGISTERED] = { "AllowUnregistered", false,
+		"true: serve devices that are not listed; false" },
+	[K_SERVICES] = { "Services", true,
+		"<IP_ANY>, <TCP_ANY>, names that begin with TCP; both built-in ones" },
+	[K_POOL4] = { "Pool4", false,
+		"prefix, devices get its first address, or none; 172.28.13.0/29" },
+	[K_POOL6] = { "Pool6", false,
+		"likewise; fd61:7070:7475:13::/64" },
+	[K_DNS] = { "Dns", true,
+		"resolvers that devices are told" },
+	[K_SEARCH] = { "Search", true,
+		"search domains that devices are told" },
+	[K_MTU] = { "Mtu", false,
+		"1280..65535; 1400" },
+	[K_MAX_STREAMS] = { "MaxStreams", false,
+		"of a session, 1..1048576; 65536" },
+	[K_TLS_MIN] = { "TlsMin", false,
+		"1.0 .. 1.3; 1.2" },
+	[K_TLS_MAX] = { "TlsMax", false,
+		"1.0 .. 1.3; 1.3" },
+	[K_CIPHERS] = { "Ciphers", false,
+		"OpenSSL's names, TLS 1.3 suites among them" },
+	[K_AUDIT] = { "Audit", false,
+		"file for events and audit lines, or -; -" },
+	[K_CONTROL] = { "Control", false,
+		"Unix socket for `sentry ctl`; none" },
+	[K_ALLOW_LOOPBACK] = { "AllowLoopback", false,
+		"true: devices reach this machine's 127.0.0.1 and ::1; false" },
+	[K_ALLOW_DESTINATIONS] = { "AllowDestinations", true,
+		"prefixes that are allowed whatever they are" },
+	[K_RESOLVERS] = { "Resolvers", true,
+		"for names of backends, with :PORT; the machine's" },
+	[K_IDLE_UDP] = { "IdleUdp", false,
+		"seconds until an association ends; 300" },
+	[K_IDLE_DNS] = { "IdleDns", false,
+		"likewise when it used port 53 only; 20" },
+	[K_CONNECT] = { "ConnectTimeout", false,
+		"seconds a backend has to answer; 30" },
+	[K_SERVER] = { "Server", true,
+		"Server.NAME, of a TCP service: HOST:PORT list; anything" },
 };
 _Static_assert(sizeof(keys) / sizeof(*keys) == KEYS, "a row for each key");
 
@@ -430,6 +457,12 @@ static void get_value(struct reader *r, enum key k, const char *sub, const char 
 	case KEYS:
 		return;
 	}
+}
+
+void conf_help(FILE *f)
+{
+	for (uint32_t k = 0; k < KEYS; k++)
+		fprintf(f, "  %-18s %s\n", keys[k].name, keys[k].help);
 }
 
 /* A value, or each of a list's values. */

@@ -357,6 +357,10 @@ static void usage(FILE *f)
 	      "    rst, fin, goaway REASON                      end sessions\n"
 	      "  fault off [NAME]      no more of it; frozen sessions go on\n"
 	      "\n"
+	      "In CONFIG.ini: [fault] with NAME = ARGS (or on), and [sentry] with\n", f);
+	conf_help(f);
+	fputs("Lists are separated by ; and quoted, or numbered: Services.1, Services.2.\n"
+	      "\n"
 	      "Example:\n"
 	      "  sentry serve sentry.ini &\n"
 	      "  sentry ctl /tmp/sentry.sock fault refuse 403 device_blocked 2\n", f);

@@ -111,6 +111,7 @@ struct conf {
  */
 int conf_load(struct conf *c, const char *path);
 void conf_free(struct conf *c);
+void conf_help(FILE *f);		/* the keys, one a line */
 /* Is the name one that the documents allow?  Return: 0, -EINVAL (@why says what) */
 int service_name_check(const char *name, const char **why);
 
