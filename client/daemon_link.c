@@ -232,7 +232,7 @@ void daemon_link_state(struct engine *e)
 	m.u.state.attempts_over = e->attempts_over;
 	if (s->cause != CAUSE_NONE && s->state != SESSION_UP) {
 		m.u.state.exit = (uint8_t)info->exit;
-		snprintf(text, sizeof(text), "%.120s%s%.120s%s", info->text, s->why[0] ? " (" : "",
+		snprintf(text, sizeof(text), "%.200s%s%.250s%s", info->text, s->why[0] ? " (" : "",
 			 s->why, s->why[0] ? ")" : "");
 		log_printable(text, sizeof(text), m.u.state.text, sizeof(m.u.state.text));
 	}

@@ -78,7 +78,7 @@ struct helper_msg {
 			uint8_t state;		/* enum session_state */
 			uint8_t exit;		/* exit code this cause stands for; 0: none */
 			uint8_t attempts_over;	/* every Host was tried once in vain */
-			char text[256];		/* printable, NUL-terminated; why */
+			char text[512];		/* printable, NUL-terminated; why */
 		} state;
 	} u;
 };

@@ -35,12 +35,26 @@ int netmon_open(void)
 	return fd;
 }
 
+/*
+ * A TUN's last messages are read when it has no name any more, so the indexes
+ * of the latest ones are kept.
+ */
 static bool ours(unsigned int ifindex)
 {
+	static unsigned int kept[2 * NAMES_MAX_PROFILES], next;
+	const unsigned int n = sizeof(kept) / sizeof(kept[0]);
 	char name[IF_NAMESIZE];
+	unsigned int i;
 
-	return if_indextoname(ifindex, name) &&
-	       !strncmp(name, NAMES_TUN_STEM, sizeof(NAMES_TUN_STEM) - 1);
+	for (i = 0; i < n; i++) {
+		if (kept[i] == ifindex)
+			return true;
+	}
+	if (!if_indextoname(ifindex, name) ||
+	    strncmp(name, NAMES_TUN_STEM, sizeof(NAMES_TUN_STEM) - 1) != 0)
+		return false;
+	kept[next++ % n] = ifindex;
+	return true;
 }
 
 static bool counts(struct nlmsghdr *h)

@@ -13,15 +13,22 @@ profile b 'atp:AtpProbeIdleSec = 2' 'atp:AtpProbeIntervalSec = 2' 'atp:AtpProbeC
 profile c 'atp:AtpProbeIdleSec = 5' 'atp:AtpProbeIntervalSec = 1' 'atp:AtpProbeCount = 1'
 daemon_up
 
-# one datagram every 300 ms that nobody answers: outbound traffic, nothing else
-talk() { dev python3 -c "
-import socket, time
+# one datagram every 300 ms that nobody answers: outbound traffic, nothing else; $TALKER
+cat >"$WORK/talk.py" <<'PY'
+import socket, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-end = time.monotonic() + $1
+end = time.monotonic() + float(sys.argv[1])
 while time.monotonic() < end:
-    s.sendto(b'x', ('10.1.0.10', 9))
+    try:
+        s.sendto(b"x", ("10.1.0.10", 99))
+    except OSError:
+        pass
     time.sleep(0.3)
-"; }
+PY
+talk() {
+	spawn_in dev "$WORK/talk.log" python3 "$WORK/talk.py" "$1"
+	TALKER=$PID
+}
 hole() { rtr nft add table inet hole; rtr nft add chain inet hole f '{ type filter hook forward priority -10; }'
 	rtr nft add rule inet hole f "$@" drop; }
 heal() { rtr nft delete table inet hole; }
@@ -37,8 +44,7 @@ trial() { # PROFILE IDLE INTERVAL COUNT WHAT RULE...
 	before=$(sent)
 	hole "$@"
 	t0=$(date +%s%N)
-	talk $((idle + interval * count + 6)) &
-	local talker=$!
+	talk $((idle + interval * count + 6))
 	wait_for $((idle + interval * count + 8)) sh -c "nsenter -t ${NS[dev]} -n -m -- $OUT/apptunnel --run-dir $WORK/run status --json | grep -q '\"state\": \"reconnecting\"'"
 	took=$((($(date +%s%N) - t0) / 1000000))
 	local want=$(((idle + interval * count) * 1000))
@@ -46,9 +52,10 @@ trial() { # PROFILE IDLE INTERVAL COUNT WHAT RULE...
 		pass "$what: dead after $took ms (due: $want)"
 	else
 		fail "$what: dead after $took ms (due: $want)"
+		session_log | tail -n 25 | sed 's/^/     | /'
 	fi
 	equal "$what: probes sent" "$count" "$(($(sent) - before))"
-	kill $talker 2>/dev/null; wait $talker 2>/dev/null
+	kill_pid "$TALKER"
 	heal
 	check "$what: connected again" wait_for 20 state_is up
 	equal "$what: flows are back" "Hello from the intranet" "$(dev curl -s --max-time 10 http://10.1.0.10/)"
@@ -70,22 +77,21 @@ heal
 atp disconnect a >/dev/null 2>&1
 
 # "no answer to probes": Sentry lives but does not answer; decoded at Sentry
+decoded() { cat "$WORK/sentry.log" "$WORK/audit.jsonl" | grep '"probe"' | grep -c "\"session\":$1,"; }
 endpoint_trial() { # PROFILE IDLE INTERVAL COUNT
 	atp connect "$1" --timeout 20 >/dev/null 2>&1 || { fail "connect $1"; return; }
 	dev ping -c1 -W2 10.1.0.10 >/dev/null
 	sentry_ctl fault mute >/dev/null
-	: >"$WORK/mark"
-	local n0 n1 t0
-	n0=$(grep -c '"probe"' "$WORK/sentry.log" "$WORK/audit.jsonl" | awk -F: '{s += $2} END {print s}')
-	t0=$SECONDS
-	talk $(($2 + $3 * $4 + 3)) &
-	local talker=$!
+	local session n0 n1
+	session=$(cat "$WORK/sentry.log" "$WORK/audit.jsonl" | sed -n 's/.*"probe".*"session":\([0-9]*\),.*/\1/p' | sort -n | tail -1)
+	n0=$(decoded "$session")
+	talk $(($2 + $3 * $4 + 3))
 	wait_for $(($2 + $3 * $4 + 8)) sh -c "nsenter -t ${NS[dev]} -n -m -- $OUT/apptunnel --run-dir $WORK/run status --json | grep -q reconnecting"
-	n1=$(grep -c '"probe"' "$WORK/sentry.log" "$WORK/audit.jsonl" | awk -F: '{s += $2} END {print s}')
 	sentry_ctl fault off >/dev/null
+	sleep 0.3
+	n1=$(decoded "$session")
 	equal "probes decoded at Sentry, $2/$3/$4" "$4" $((n1 - n0))
-	note "dead after $((SECONDS - t0)) s"
-	kill $talker 2>/dev/null; wait $talker 2>/dev/null
+	kill_pid "$TALKER"
 	check "connected again, $2/$3/$4" wait_for 20 state_is up
 	atp disconnect "$1" >/dev/null 2>&1
 }

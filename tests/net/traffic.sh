@@ -1,7 +1,7 @@
 #!/bin/bash
 # traffic - real programs through the tunnel: curl, dig, ping, iperf3, ssh.
 #
-# TRAFFIC_DAEMON: more options for the daemon (traffic-plain.sh: --no-offload)
+# TRAFFIC_DAEMON: more options for the daemon (traffic-plain.sh: --no-vnet-hdr)
 # shellcheck source=tests/net/lib.sh
 . "$(dirname "$0")/lib.sh"
 

@@ -34,7 +34,7 @@ attempt() { # WHAT EXIT PATTERN PROFILE-ARGUMENTS...
 		fail "$what: exit $code instead of $want, or not '$pattern':"
 		grep -v '^\[#\]' "$WORK/err" | tail -4 | sed 's/^/     | /'
 	fi
-	note "$(grep -v '\[#\]' "$WORK/err" | tail -1)"
+	note "$(grep -v '\[#\]\|as it was before\|\.\.\.$\|warning' "$WORK/err" | tail -1)"
 	atp disconnect t >/dev/null 2>&1
 }
 pin() { echo "pinning:PinnedCertificate = $1"; }
@@ -145,7 +145,7 @@ spawn_in dc "$WORK/tls11.log" openssl s_server -accept 198.51.100.2:443 -cert "$
 sleep 0.5
 attempt "a peer with TLS 1.1 only" 11 'TLS' "$(pin "$RIGHT")"
 kill_pid "$PID"
-spawn_in dc "$WORK/nothttp.log" sh -c "yes nonsense | openssl s_server -accept 198.51.100.2:443 -cert '$PKI/sentry.crt' -key '$PKI/sentry.key' -quiet"
+spawn_in dc "$WORK/nothttp.log" bash -c "exec openssl s_server -accept 198.51.100.2:443 -cert '$PKI/sentry.crt' -key '$PKI/sentry.key' -quiet < <(yes nonsense)"
 sleep 0.5
 TIMEOUT=8 attempt "something that is not Sentry" 14 '.' "$(pin "$RIGHT")"
 kill_pid "$PID"
