@@ -423,7 +423,7 @@ int atp_request_feed(struct atp_request_reader *r, const uint8_t *data, size_t l
 	r->len += take;
 	if (r->len < r->head_len + r->body_len)
 		return 0;
-	if (len > take)
+	if (len > take && !r->status)
 		return request_refuse(r, 400, "bytes after the body");
 	return request_body(r);
 }
