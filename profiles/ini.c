@@ -9,7 +9,8 @@
 
 #include "profiles/text.h"
 
-#define BOM	"\xef\xbb\xbf"
+#define BOM		"\xef\xbb\xbf"
+#define UNQUOTED_SHOWN	200	/* bytes of a value that a finding repeats */
 
 struct scan {
 	struct ini_doc *doc;
@@ -232,16 +233,19 @@ static bool scan_plain(struct scan *s, struct ini_entry *e, const char *key, con
 	for (q = p; q < s->end && *q != ';' && *q != '#'; q++)
 		;
 	if (q < s->end) {
+		/* a separator with blanks around it may be meant as a comment */
+		bool comment = (q == p || is_blank(q[-1])) && (q + 1 == s->end || is_blank(q[1]));
+		const char *or_else = comment ? ", or the comment on a line of its own" : "";
 		int n = (int)(s->end - p);
 
-		if (q == p || memchr(p, '"', (size_t)n) || n > 200)
+		if (q == p || memchr(p, '"', (size_t)n) || n > UNQUOTED_SHOWN)
 			finding_add(s->f, FC_UNQUOTED, s->line, column_of(s->start, q), key,
-				    "an unquoted '%c' would end the value here; write %s = \"...\", "
-				    "and a comment on a line of its own", *q, key);
+				    "an unquoted '%c' would end the value here; write %s = \"...\"%s",
+				    *q, key, or_else);
 		else
 			finding_add(s->f, FC_UNQUOTED, s->line, column_of(s->start, q), key,
-				    "an unquoted '%c' would end the value here; write %s = \"%.*s\", "
-				    "and a comment on a line of its own", *q, key, n, p);
+				    "an unquoted '%c' would end the value here; write %s = \"%.*s\"%s",
+				    *q, key, n, p, or_else);
 		return false;
 	}
 	e->value = p;

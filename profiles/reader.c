@@ -337,6 +337,13 @@ static bool keep_place(struct reading *r, const struct occurrence *o, const char
 	return true;
 }
 
+static const char *empty_text(const struct schema_key *k)
+{
+	if (k->required || k == &schema[K_PINS])
+		return "the value is empty; it is required";
+	return "the value is empty; leave the key out instead";
+}
+
 /* Return: was every element good? */
 static bool read_list(struct reader *rd, const struct occurrence *o)
 {
@@ -355,8 +362,7 @@ static bool read_list(struct reader *rd, const struct occurrence *o)
 			bool empty = first && !rest;
 
 			finding_add(f, empty ? FC_EMPTY : FC_EMPTY_ELEMENT, o->e->line,
-				    ini_column(o->e, elem), name, "%s", empty ?
-				    "the list is empty; leave the key out instead" :
+				    ini_column(o->e, elem), name, "%s", empty ? empty_text(k) :
 				    "an empty element of the list; take the ';' out");
 			good = false;
 			continue;
@@ -395,8 +401,8 @@ static bool read_single(struct reader *rd, const struct occurrence *o)
 
 	occurrence_name(o, name);
 	if (!e->value_n && !(k->type == T_TEXT && !k->min)) {
-		finding_add(rd->r.f, FC_EMPTY, e->line, ini_column(e, e->value), name,
-			    "the value is empty; leave the key out instead");
+		finding_add(rd->r.f, FC_EMPTY, e->line, ini_column(e, e->value), name, "%s",
+			    empty_text(k));
 		return false;
 	}
 	if (read_value(rd, o, 0, e->value, e->value_n, &error) < 0) {
