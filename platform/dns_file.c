@@ -84,28 +84,33 @@ static int write_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
+static int read_target(const char *path, char **data, size_t *len)
+{
+	char target[PROFILE_PATH_MAX + 1];
+	ssize_t n = readlink(path, target, sizeof(target));
+
+	if (n < 0 || (size_t)n == sizeof(target))
+		return n < 0 ? -errno : -ENAMETOOLONG;
+	*data = strndup(target, (size_t)n);
+	*len = (size_t)n;
+	return *data ? 0 : -ENOMEM;
+}
+
 static int image_read(const char *path, struct image *out)
 {
 	struct image i = { .kind = IMAGE_NONE };
 	struct stat st;
-	ssize_t n;
 	int fd, err = 0;
 
 	if (lstat(path, &st)) {
 		if (errno != ENOENT)
 			return -errno;
 		i.data = strdup("");
-		err = i.data ? 0 : -ENOMEM;
-	} else if (S_ISLNK(st.st_mode)) {
-		i.kind = IMAGE_LINK;
-		i.data = calloc(1, PROFILE_PATH_MAX + 1);
 		if (!i.data)
 			return -ENOMEM;
-		n = readlink(path, i.data, PROFILE_PATH_MAX);
-		if (n < 0 || n == PROFILE_PATH_MAX)
-			err = n < 0 ? -errno : -ENAMETOOLONG;
-		else
-			i.len = (size_t)n;
+	} else if (S_ISLNK(st.st_mode)) {
+		i.kind = IMAGE_LINK;
+		err = read_target(path, &i.data, &i.len);
 	} else if (S_ISREG(st.st_mode)) {
 		i.kind = IMAGE_FILE;
 		i.mode = st.st_mode & 07777;

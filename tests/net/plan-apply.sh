@@ -5,13 +5,17 @@
 # shellcheck source=tests/net/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-make -s -C "$TOP" "${OUT#"$TOP"/}/unit/platform/drive_apply" || die "drive_apply cannot be built"
+case $OUT in */asan) SAN=SAN=1 ;; *) SAN= ;; esac
+# shellcheck disable=SC2086
+env -u OUT make -s -C "$TOP" $SAN "${OUT#"$TOP"/}/unit/platform/drive_apply" >/dev/null || die "drive_apply cannot be built"
 net_up
 mkdir -p "$WORK/state"
 OFFER=(addr=172.28.13.2 addr=fd53::2 search=corp.internal)
 SPLIT=(route=10.0.0.0/8 route=fd00:10::/32 exc=10.10.10.10/32 exc=192.168.0.0/16)
 FULL=(route=0.0.0.0/0 route=::/0)
-drive() { dev "$OUT/unit/platform/drive_apply" "$WORK/state" "${RESOLV:-/etc/resolv.conf}" "${OFFER[@]}" "$@"; }
+# no more than the daemon keeps
+CAPS=(setpriv --bounding-set "-all,+net_admin,+kill,+setuid,+setgid,+chown")
+drive() { dev "${CAPS[@]}" "$OUT/unit/platform/drive_apply" "$WORK/state" "${RESOLV:-/etc/resolv.conf}" "${OFFER[@]}" "$@"; }
 # same WHAT - nothing stayed, nothing is missing, the state folder is empty
 same() {
 	snapshot >"$WORK/after"
@@ -30,7 +34,7 @@ hold() {
 	rm -f "$WORK/go" "$WORK/held.log"
 	mkfifo "$WORK/go"
 	# shellcheck disable=SC2094
-	nsenter -t "${NS[dev]}" -n -m -- setpriv --pdeathsig KILL \
+	nsenter -t "${NS[dev]}" -n -m -- setpriv --pdeathsig KILL "${CAPS[@]}" \
 		"$OUT/unit/platform/drive_apply" "$WORK/state" "${RESOLV:-/etc/resolv.conf}" \
 		"${OFFER[@]}" "$@" <"$WORK/go" >>"$WORK/held.log" 2>&1 &
 	HELD=$!
