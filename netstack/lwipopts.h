@@ -97,7 +97,7 @@
 /* A full TUN queue drops packets of the app: keep what came behind the gap. */
 #define TCP_QUEUE_OOSEQ			1
 #define TCP_OOSEQ_MAX_BYTES		(512 * 1024)
-#define TCP_OOSEQ_MAX_PBUFS		64
+#define TCP_OOSEQ_MAX_PBUFS		256
 #define LWIP_TCP_SACK_OUT		1
 #define LWIP_TCP_TIMESTAMPS		0
 #define LWIP_TCP_KEEPALIVE		0

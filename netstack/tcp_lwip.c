@@ -100,10 +100,11 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 		return ERR_OK;
 	}
 	for (q = p; q; q = q->next) {
-		struct buf *b = container_of(q, struct rx_meta, pc.pbuf)->b;
+		bool in_place = q->flags & PBUF_FLAG_IS_CUSTOM && rx_keep(ns, q->len);
+		struct buf *b = in_place ? container_of(q, struct rx_meta, pc.pbuf)->b : NULL;
 
 		if (queue_append(ns->chunk_pool, &t->rx, b, q->payload, q->len,
-				 !rx_keep(ns, q->len)) < 0) {
+				 !in_place) < 0) {
 			t->events |= EV_NOMEM;
 			break;
 		}
@@ -309,18 +310,37 @@ static void ip_data_set(struct netstack *ns, const struct ns_tuple *t, uint8_t *
 	addr_to_lwip(&ip_data.current_iphdr_dest, &t->dst);
 }
 
-void lwip_input(struct netstack *ns, struct ns_tcp *t, struct buf *b, struct tcp_view *v)
+/*
+ * The segment as lwIP wants it: in its read buffer.  A small one that lwIP will
+ * keep, because it came early, in memory of its own size.
+ */
+static struct pbuf *segment_wrap(struct netstack *ns, const struct ns_tcp *t, struct buf *b,
+				 const struct tcp_view *v)
 {
 	struct rx_meta *m = (struct rx_meta *)(void *)b->data;
+	u16_t len = (u16_t)(v->hlen + v->len);
 	struct pbuf *p;
 
+	if (v->len && v->seq != t->pcb->rcv_nxt && !rx_keep(ns, v->len)) {
+		p = pbuf_alloc(PBUF_RAW, len, PBUF_RAM);
+		if (p)
+			memcpy(p->payload, v->header, len);
+		return p;
+	}
 	m->b = b;
 	m->pc.custom_free_function = rx_free;
-	p = pbuf_alloced_custom(PBUF_RAW, (u16_t)(v->hlen + v->len), PBUF_REF, &m->pc,
-				v->header, (u16_t)(v->hlen + v->len));
+	p = pbuf_alloced_custom(PBUF_RAW, len, PBUF_REF, &m->pc, v->header, len);
+	if (p)
+		buf_ref(b);
+	return p;
+}
+
+void lwip_input(struct netstack *ns, struct ns_tcp *t, struct buf *b, struct tcp_view *v)
+{
+	struct pbuf *p = segment_wrap(ns, t, b, v);
+
 	if (!p)
 		return;
-	buf_ref(b);
 	t->probes = 0;
 	ip_data_set(ns, &t->tuple, v->header);
 	enter(t);
