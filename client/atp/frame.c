@@ -271,7 +271,8 @@ static const char *decode_credit(struct frame *f, const uint8_t *p)
 	if (f->u.credit == 0)
 		return f->type == FRAME_WINDOW ? "WINDOW of 0" : "RETURN of 0";
 	if (f->u.credit >= LIMIT_WINDOW_SUM)
-		return f->type == FRAME_WINDOW ? "WINDOW of 2^31 or more" : "RETURN of 2^31 or more";
+		return f->type == FRAME_WINDOW ? "WINDOW of 2^31 or more" :
+		       "RETURN of 2^31 or more";
 	return NULL;
 }
 

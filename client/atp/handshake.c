@@ -489,6 +489,7 @@ int atp_refuse_write(char *buf, size_t size, int status, const char *code,
 		   "Connection: close\r\n"
 		   "%s%s"
 		   "Content-Type: application/json\r\n"
-		   "Content-Length: %zu\r\n\r\n", status, reason_phrase(status), upgrade, retry, len);
+		   "Content-Length: %zu\r\n\r\n",
+		   status, reason_phrase(status), upgrade, retry, len);
 	return append(buf, size, n, body, len);
 }

@@ -69,7 +69,7 @@ void mux_free(struct mux *m);		/* NULL is fine; no callbacks */
 
 enum mux_event_type {
 	MUX_EV_CONFIG,		/* client: data, len: JSON */
-	MUX_EV_OPEN,		/* server: stream is new; u.open; set its user by mux_stream_set_user() */
+	MUX_EV_OPEN,		/* server: u.open; give it a user: mux_stream_set_user() */
 	MUX_EV_OPENED,		/* client: u.opened */
 	MUX_EV_REFUSED,		/* client: u.reason; the stream is gone after closed() */
 	MUX_EV_DATA,		/* data, len: bytes inside the buffer given to mux_recv() */
@@ -90,7 +90,7 @@ struct mux_dgram {
 
 struct mux_open {
 	uint8_t proto;			/* enum mux_proto, or unknown: refuse with 8 */
-	struct ipaddr addr;		/* family 0: by name only; associations: family set, bytes 0 */
+	struct ipaddr addr;		/* family 0: by name only; associations: bytes 0 */
 	uint16_t port;
 	uint16_t source_port;		/* 0: not said */
 	char name[254];			/* empty: none */
@@ -155,9 +155,12 @@ void mux_stream_accept(struct mux *m, struct mux_stream *s, const struct ipaddr 
 		       uint16_t port, uint64_t now);
 void mux_stream_refuse(struct mux *m, struct mux_stream *s, enum mux_refused reason);
 
-void mux_stream_ready(struct mux *m, struct mux_stream *s, uint64_t now);	/* has bytes for pull */
-void mux_stream_fin(struct mux *m, struct mux_stream *s);	/* FIN once pull is exhausted */
-void mux_stream_reset(struct mux *m, struct mux_stream *s, enum mux_reset_reason r); /* gone on return */
+/* It has bytes for pull. */
+void mux_stream_ready(struct mux *m, struct mux_stream *s, uint64_t now);
+/* FIN once pull is exhausted. */
+void mux_stream_fin(struct mux *m, struct mux_stream *s);
+/* The stream is gone on return, whatever state it was in. */
+void mux_stream_reset(struct mux *m, struct mux_stream *s, enum mux_reset_reason r);
 
 /*
  * mux_stream_consumed() - the consumer took @n received bytes: credit flows back

@@ -489,8 +489,10 @@ void mux_written(struct mux *m, size_t n)
 	n = min_size(n, m->span_len - before);
 	m->span_off += n;
 	m->count.bytes_out += n;
-	if (m->span_off > m->span_side)
-		store_sent(&m->store, m->span_off - (before > m->span_side ? before : m->span_side));
+	if (before < m->span_side)
+		before = m->span_side;		/* scratch bytes are not the store's */
+	if (m->span_off > before)
+		store_sent(&m->store, m->span_off - before);
 	if (m->span_off < m->span_len)
 		return;
 	if (m->span_dgram)

@@ -23,15 +23,19 @@ static const struct cause_info causes[CAUSES] = {
 	[CAUSE_RESOLVE] = { "resolve", RETRY_NETWORK, 4,
 		"Sentry's name could not be resolved; check Host and the network's DNS servers." },
 	[CAUSE_CONNECT] = { "connect", RETRY_NETWORK, 4,
-		"No address of Sentry accepted a TCP connection; check the network, Host and port." },
+		"No address of Sentry accepted a TCP connection; check the network, Host and "
+		"port." },
 	[CAUSE_TLS_IO] = { "tls_io", RETRY_NETWORK, 4,
-		"The TLS handshake was cut off; check that Host is a Sentry and what lies between." },
+		"The TLS handshake was cut off; check that Host is a Sentry and what lies "
+		"between." },
 	[CAUSE_TIMEOUT] = { "timeout", RETRY_NETWORK, 4,
-		"Sentry did not answer in time; check the network and whether Sentry is overloaded." },
+		"Sentry did not answer in time; check the network and whether Sentry is "
+		"overloaded." },
 	[CAUSE_CUT] = { "cut", RETRY_NETWORK, 4,
 		"The connection to Sentry was cut; it is dialled again." },
 	[CAUSE_PROBES] = { "probes", RETRY_NETWORK, 4,
-		"Sentry answered none of the probes; the connection is dropped and dialled again." },
+		"Sentry answered none of the probes; the connection is dropped and dialled "
+		"again." },
 	[CAUSE_BUSY] = { "busy", RETRY_NETWORK, 4,
 		"Sentry is busy; it is dialled again after the time that it named." },
 	[CAUSE_DRAINING] = { "draining", RETRY_NETWORK, 4,
@@ -41,19 +45,23 @@ static const struct cause_info causes[CAUSES] = {
 	[CAUSE_GOAWAY_INTERNAL] = { "goaway_internal", RETRY_NETWORK, 4,
 		"Sentry ended the session for an internal error; a new one is dialled." },
 	[CAUSE_REPLACED] = { "replaced", RETRY_NETWORK, 4,
-		"Another connection took the session over; check that no second device uses this identity." },
+		"Another connection took the session over; check that no second device uses "
+		"this identity." },
 	[CAUSE_ODD_ANSWER] = { "odd_answer", RETRY_NETWORK, 14,
-		"What answered does not speak like a Sentry; check Host and port, or log in to the "
-		"network's captive portal." },
+		"What answered does not speak like a Sentry; check Host and port, or log in to "
+		"the network's captive portal." },
 
 	[CAUSE_BAD_REQUEST] = { "bad_request", RETRY_REFUSED, 14,
-		"Sentry did not understand the request; client and Sentry may be of different versions." },
+		"Sentry did not understand the request; client and Sentry may be of different "
+		"versions." },
 	[CAUSE_CERT_UNKNOWN] = { "certificate_unknown", RETRY_REFUSED, 12,
 		"Sentry does not know the client certificate; have the device enrolled again." },
 	[CAUSE_IDENTITY_MISMATCH] = { "identity_mismatch", RETRY_REFUSED, 12,
-		"DeviceId or UserId are not those of the client certificate; correct the profile." },
+		"DeviceId or UserId are not those of the client certificate; correct the "
+		"profile." },
 	[CAUSE_CERT_REFUSED] = { "certificate_refused", RETRY_REFUSED, 12,
-		"Sentry refused the client certificate in TLS; check its issuer, dates and revocation." },
+		"Sentry refused the client certificate in TLS; check its issuer, dates and "
+		"revocation." },
 	[CAUSE_DEVICE_UNKNOWN] = { "device_unknown", RETRY_REFUSED, 13,
 		"Sentry does not know this device; enrol it, or correct DeviceId." },
 	[CAUSE_DEVICE_BLOCKED] = { "device_blocked", RETRY_REFUSED, 13,
@@ -61,7 +69,8 @@ static const struct cause_info causes[CAUSES] = {
 	[CAUSE_DEVICE_NOT_ENROLLED] = { "device_not_enrolled", RETRY_REFUSED, 13,
 		"This device is no longer enrolled; enrol it again." },
 	[CAUSE_DEVICE_NOT_COMPLIANT] = { "device_not_compliant", RETRY_REFUSED, 13,
-		"This device does not comply with the policy; ask the administrator what is missing." },
+		"This device does not comply with the policy; ask the administrator what is "
+		"missing." },
 	[CAUSE_USER_BLOCKED] = { "user_blocked", RETRY_REFUSED, 13,
 		"This user is blocked; ask the administrator." },
 	[CAUSE_SERVICE_DENIED] = { "service_denied", RETRY_REFUSED, 17,
@@ -73,14 +82,18 @@ static const struct cause_info causes[CAUSES] = {
 	[CAUSE_REVOKED] = { "revoked", RETRY_REFUSED, 13,
 		"Sentry withdrew the device's access during the session; ask the administrator." },
 	[CAUSE_PROTOCOL] = { "protocol_error", RETRY_REFUSED, 14,
-		"The tunnel protocol was violated; client and Sentry may be of different versions." },
+		"The tunnel protocol was violated; client and Sentry may be of different "
+		"versions." },
 
 	[CAUSE_PIN] = { "pin", RETRY_TRUST, 11,
-		"Sentry's certificate is not a pinned one; someone may be in between, or the pin is old." },
+		"Sentry's certificate is not a pinned one; someone may be in between, or the "
+		"pin is old." },
 	[CAUSE_CHAIN] = { "chain", RETRY_TRUST, 11,
-		"Sentry's certificate does not lead to a trusted authority; check CaFile or pin it." },
+		"Sentry's certificate does not lead to a trusted authority; check CaFile or pin "
+		"it." },
 	[CAUSE_NAME] = { "name", RETRY_TRUST, 11,
-		"Sentry's certificate is not for this Host; correct Host or pin the certificate." },
+		"Sentry's certificate is not for this Host; correct Host or pin the "
+		"certificate." },
 	[CAUSE_DATES] = { "dates", RETRY_TRUST, 11,
 		"Sentry's certificate is expired or not yet valid; renew it, or set this clock." },
 	[CAUSE_TLS_VERSION] = { "tls_version", RETRY_TRUST, 11,
@@ -89,7 +102,8 @@ static const struct cause_info causes[CAUSES] = {
 	[CAUSE_PROFILE] = { "profile", RETRY_BROKEN, 6,
 		"The profile cannot be used; run `apptunnel profile check`." },
 	[CAUSE_IDENTITY] = { "identity", RETRY_BROKEN, 12,
-		"The client certificate or its key cannot be used; check the files of [identity]." },
+		"The client certificate or its key cannot be used; check the files of "
+		"[identity]." },
 };
 
 const struct cause_info *cause_info(enum cause c)

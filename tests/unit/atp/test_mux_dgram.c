@@ -65,6 +65,7 @@ START_TEST(datagrams_age)
 	ck_assert_uint_le(mux_timer(client.m, now), now + LIMIT_DGRAM_MAX_AGE_US);
 	now += LIMIT_DGRAM_MAX_AGE_US;
 	(void)mux_timer(client.m, now);
+	ck_assert(link_empty(&client.m->dgrams));	/* the timer took it, not the send */
 	n_events[1] = 0;
 	settle();
 	ck_assert_uint_eq(n_events[1], 0);
