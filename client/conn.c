@@ -144,6 +144,8 @@ static void conn_negotiate(struct conn *c)
 		else if (n != -EAGAIN)		/* its reason may be read below */
 			c->request_sent = c->request_len;
 	}
+	if (tls_flush(c->tls) == -EAGAIN)
+		events |= EPOLLOUT;
 	while (c->stage == CONN_NEGOTIATING) {
 		n = tls_read(c->tls, buf, sizeof(buf));
 		if (n == -EAGAIN)

@@ -90,8 +90,8 @@ bool conn_resumed(const struct conn *c);
  */
 ssize_t conn_read(struct conn *c, uint8_t *buf, size_t size);
 ssize_t conn_write(struct conn *c, const uint8_t *buf, size_t len);
-/* conn_flush() - after the last conn_write() of a batch, also when that one said -EAGAIN;
- * no system call when nothing was gathered.  Return: 0 */
+/* conn_flush() - send what conn_write() and conn_read() left in the batch; at the end of
+ * each turn.  Return: 0, -EAGAIN: some is left, wait for EPOLLOUT and call again */
 int conn_flush(struct conn *c);
 bool conn_has_pending(const struct conn *c);
 /* conn_key_worn() - TLS 1.2 after LIMIT_KEY_BYTES: it cannot change its keys, dial again.

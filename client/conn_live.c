@@ -121,9 +121,7 @@ ssize_t conn_write(struct conn *c, const uint8_t *buf, size_t len)
 
 int conn_flush(struct conn *c)
 {
-	if (c->stage == CONN_LIVE)
-		tls_flush(c->tls);
-	return 0;
+	return c->stage == CONN_LIVE ? tls_flush(c->tls) : 0;
 }
 
 bool conn_has_pending(const struct conn *c)

@@ -67,6 +67,8 @@
 #define LIMIT_KEEPALIVE_NEXT_S	15
 #define LIMIT_KEY_BYTES		(64ull << 30)	/* sent under one key */
 #define LIMIT_RECORD		16384		/* plaintext bytes of a TLS record */
+#define LIMIT_RECORD_EXTRA	256		/* header, tag and padding of one, with room to spare */
+#define LIMIT_TLS_BATCH		(128u << 10)	/* bytes of records that are sent by one send() */
 #define LIMIT_TLS_READ		(256u << 10)	/* bytes taken by one recv() */
 #define LIMIT_PEM		(1u << 20)	/* bytes of an identity or pin file */
 #define LIMIT_CA		(8u << 20)	/* bytes of a CA bundle */

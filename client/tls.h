@@ -41,8 +41,6 @@ struct tls {
 	int fd;				/* borrowed */
 	SSL *ssl;
 	enum tls_phase phase;
-	bool more;			/* more records follow at once: MSG_MORE */
-	bool corked;			/* the last that was sent had that flag */
 	bool want_write;		/* the handshake waits for EPOLLOUT */
 	bool drained;			/* the last read emptied TLS and socket */
 	bool read_blocked;		/* that read waits until something can be sent */
@@ -55,6 +53,8 @@ struct tls {
 	uint8_t cert_sha256[32];
 	enum cause cause;
 	char why[TLS_WHY];
+	size_t out_len, out_sent;
+	uint8_t out[LIMIT_TLS_BATCH];	/* records that wait for the socket */
 };
 
 /* tls_method() - the BIO of tls_io.c; NULL: no memory */
@@ -72,7 +72,8 @@ int tls_handshake(struct tls *t);
 /* As conn_read() and conn_write(). */
 ssize_t tls_read(struct tls *t, uint8_t *buf, size_t size);
 ssize_t tls_write(struct tls *t, const uint8_t *buf, size_t len);
-void tls_flush(struct tls *t);
+/* tls_flush() - send what is held.  0, -EAGAIN: some is left, wait for EPOLLOUT */
+int tls_flush(struct tls *t);
 bool tls_has_pending(const struct tls *t);
 /* tls_close() - frees; NULL is fine.  @clean: say close_notify */
 void tls_close(struct tls *t, bool clean);

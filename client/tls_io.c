@@ -3,8 +3,10 @@
  * tls_io.c - one TLS connection: handshake, records in and out, what an error
  * means.
  *
- * The BIO under OpenSSL is ours.  Long records go out with MSG_MORE, so that
- * the kernel makes large segments of them; tls_flush() ends a batch.  A write
+ * The BIO under OpenSSL is ours.  Once live it collects records and sends
+ * them LIMIT_TLS_BATCH at a time: the copy stays in the cache, and the network
+ * stack is entered once for 64 KiB instead of once a record; tls_flush() ends
+ * a batch.  A write
  * that failed for good is remembered and afterwards pretended: OpenSSL must
  * go on reading, for the reason (an alert, a refusal) often lies in the
  * socket's receive queue by then.
@@ -12,8 +14,6 @@
 #include "client/tls.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,25 +32,42 @@ enum {
 
 /* ---- the socket under OpenSSL --------------------------------------------- */
 
+/* Return: 0, -EAGAIN: some is left.  An error is remembered and what was held is dropped. */
+static int out_send(struct tls *t)
+{
+	ssize_t n;
+
+	while (t->out_sent < t->out_len) {
+		n = send(t->fd, t->out + t->out_sent, t->out_len - t->out_sent,
+			 MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return -EAGAIN;
+		if (n < 0) {
+			t->write_error = errno;
+			break;
+		}
+		t->out_sent += (size_t)n;
+	}
+	t->out_sent = t->out_len = 0;
+	return 0;
+}
+
 static int bio_write(BIO *bio, const char *data, int len)
 {
 	struct tls *t = BIO_get_data(bio);
-	ssize_t n;
 
 	BIO_clear_retry_flags(bio);
 	if (t->write_error)
 		return len;
-	n = send(t->fd, data, (size_t)len,
-		 MSG_NOSIGNAL | MSG_DONTWAIT | (t->more ? MSG_MORE : 0));
-	if (n >= 0) {
-		t->corked = t->more;
-		return (int)n;
-	}
-	if (errno == EAGAIN || errno == EINTR) {
+	if (t->out_len + (size_t)len > sizeof(t->out) &&
+	    (out_send(t) < 0 || (size_t)len > sizeof(t->out))) {
 		BIO_set_retry_write(bio);
 		return -1;
 	}
-	t->write_error = errno;
+	memcpy(t->out + t->out_len, data, (size_t)len);
+	t->out_len += (size_t)len;
 	return len;
 }
 
@@ -74,10 +91,17 @@ static int bio_read(BIO *bio, char *buf, int size)
 
 static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
 {
-	(void)bio;
+	struct tls *t = BIO_get_data(bio);
+
 	(void)num;
 	(void)ptr;
-	return cmd == BIO_CTRL_FLUSH;	/* nothing is held back here */
+	if (cmd != BIO_CTRL_FLUSH)
+		return 0;
+	BIO_clear_retry_flags(bio);
+	if (t->phase != TLS_HANDSHAKE || out_send(t) == 0)
+		return 1;
+	BIO_set_retry_write(bio);
+	return -1;
 }
 
 BIO_METHOD *tls_method(void)
@@ -346,8 +370,9 @@ ssize_t tls_write(struct tls *t, const uint8_t *buf, size_t len)
 	key_update(t);
 	while (done < len) {
 		part = len - done < LIMIT_RECORD ? len - done : LIMIT_RECORD;
-		/* a long record seldom comes alone, a short one ends a batch */
-		t->more = part >= LIMIT_RECORD / 2;
+		/* no record is made that could not be held */
+		if (sizeof(t->out) - t->out_len < part + LIMIT_RECORD_EXTRA && out_send(t) < 0)
+			break;
 		ERR_clear_error();
 		ret = SSL_write_ex(t->ssl, buf + done, part, &n);
 		if (ret == 1 && !t->write_error) {
@@ -365,7 +390,6 @@ ssize_t tls_write(struct tls *t, const uint8_t *buf, size_t len)
 		ERR_clear_error();
 		break;
 	}
-	t->more = false;
 	if (done && t->read_blocked)
 		t->read_blocked = t->drained = false;
 	if (done)
@@ -373,14 +397,9 @@ ssize_t tls_write(struct tls *t, const uint8_t *buf, size_t len)
 	return t->write_dead ? -EIO : -EAGAIN;
 }
 
-void tls_flush(struct tls *t)
+int tls_flush(struct tls *t)
 {
-	int on = 1;
-
-	if (!t->corked)
-		return;
-	t->corked = false;
-	setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));	/* pushes, too */
+	return out_send(t);
 }
 
 void tls_close(struct tls *t, bool clean)
@@ -390,6 +409,7 @@ void tls_close(struct tls *t, bool clean)
 	ERR_clear_error();
 	if (clean && SSL_is_init_finished(t->ssl) && !t->write_dead && !t->retry)
 		SSL_shutdown(t->ssl);
+	out_send(t);
 	/* else OpenSSL takes a cut connection's ticket for unusable */
 	SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(t->ssl);

@@ -801,8 +801,8 @@ START_TEST(flush_ends_a_batch)
 	while ((n = SSL_read(peer.ssl, buf, sizeof(buf))) > 0)
 		got += n;
 	ck_assert_int_eq(got, sizeof(buf));
-	/* a key press does not wait for it */
 	ck_assert_int_eq(conn_write(conn, buf, 100), 100);
+	ck_assert_int_eq(conn_flush(conn), 0);
 	ck_assert_int_eq(SSL_read(peer.ssl, buf, sizeof(buf)), 100);
 }
 END_TEST
@@ -854,6 +854,7 @@ START_TEST(last_words_after_a_write_error)
 		n = conn_write(conn, buf, sizeof(buf));
 		if (n < 0 && n != -EAGAIN)
 			break;
+		conn_flush(conn);
 	}
 	ck_assert_int_eq(n, -EIO);
 	ck_assert_int_eq(conn_write(conn, buf, sizeof(buf)), -EIO);
@@ -895,6 +896,7 @@ START_TEST(keys_are_updated)
 	ck_assert_int_eq(conn_read(conn, buf, 6), 6);
 	ck_assert_int_eq(conn_read(conn, buf, sizeof(buf)), 5);
 	ck_assert_int_eq(conn_write(conn, buf, 5), 5);
+	ck_assert_int_eq(conn_flush(conn), 0);
 	ck_assert_int_eq(SSL_read(peer.ssl, buf, sizeof(buf)), 1000);
 	ck_assert_int_eq(SSL_read(peer.ssl, buf, sizeof(buf)), 5);
 }
@@ -938,9 +940,11 @@ START_TEST(worn_keys_are_changed)
 	SSL_set_msg_callback_arg(peer.ssl, &updates);
 	t->sent = LIMIT_KEY_BYTES - 1;
 	ck_assert_int_eq(tls_write(t, buf, 10), 10);
+	tls_flush(t);
 	ck_assert_int_eq(SSL_read(peer.ssl, buf, 100), 10);
 	ck_assert_int_eq(updates, 0);
 	ck_assert_int_eq(tls_write(t, buf, 10), 10);
+	tls_flush(t);
 	ck_assert_int_eq(SSL_read(peer.ssl, buf, 100), 10);
 	ck_assert_int_eq(updates, 1);
 	ck_assert_uint_eq(t->sent, 10);
@@ -952,6 +956,7 @@ START_TEST(worn_keys_are_changed)
 	t = tls_pair(fds);
 	t->sent = LIMIT_KEY_BYTES;
 	ck_assert_int_eq(tls_write(t, buf, 10), 10);
+	tls_flush(t);
 	ck_assert_uint_gt(t->sent, LIMIT_KEY_BYTES);
 	tls_close(t, false);
 	close(fds[0]);
