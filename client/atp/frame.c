@@ -163,6 +163,7 @@ static const char *decode_tlvs(struct mux_open *o, const uint8_t *p, size_t left
 static const char *decode_open(struct frame *f, const uint8_t *p)
 {
 	struct mux_open *o = &f->u.open.open;
+	const char *err;
 	size_t alen, head;
 	uint8_t family = p[1];
 
@@ -187,7 +188,10 @@ static const char *decode_open(struct frame *f, const uint8_t *p)
 		if (o->port || f->u.open.window || !all_zero(o->addr.bytes, sizeof(o->addr.bytes)))
 			return "an association with an address, a port or a window";
 	}
-	return decode_tlvs(o, p + head, f->len - head);
+	err = decode_tlvs(o, p + head, f->len - head);
+	if (!err && !family && !o->name[0])
+		o->bad_name = true;	/* neither name nor address */
+	return err;
 }
 
 static const char *decode_opened(struct frame *f, const uint8_t *p)

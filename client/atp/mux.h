@@ -94,7 +94,7 @@ struct mux_open {
 	uint16_t port;
 	uint16_t source_port;		/* 0: not said */
 	char name[254];			/* empty: none */
-	bool bad_name;			/* TLV 1 was unusable: refuse with 7 */
+	bool bad_name;			/* unusable, or neither name nor address: refuse with 7 */
 	char app[256];
 };
 

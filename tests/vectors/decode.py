@@ -89,6 +89,8 @@ def read_open(p):
         elif kind == 3:
             need(size == 2, "source port")
             out["source_port"] = struct.unpack(">H", value)[0]
+    if family == 0 and not out["name"]:
+        out["name_usable"] = False
     return out
 
 

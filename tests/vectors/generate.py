@@ -81,6 +81,7 @@ def frames():
     open_frame("open, a name that is to be refused", 6, "", 80, 0, tlv(1, b"a b"),
                name_usable=False)
     open_frame("open, an empty name", 6, V4, 80, 0, tlv(1, b""), name_usable=False)
+    open_frame("open, neither name nor address: refused", 6, "", 80, 0, name_usable=False)
     open_frame("open, unknown TLV is skipped", 6, V4, 80, 5, tlv(200, b"xyz"))
     open_frame("open, unknown protocol", 132, V4, 80, 0)
     open_frame("open, UDP over IPv4", 17, "0.0.0.0", 0, 0)
