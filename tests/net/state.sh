@@ -81,7 +81,7 @@ witness_up
 dev curl -s --max-time 30 --limit-rate 2M -o /dev/null http://10.1.0.10/ &
 (while :; do dev ping -c1 -W1 10.1.0.10; dev curl -s --max-time 1 'http://[fd00:10::10]/'; done) >/dev/null 2>&1 &
 flood=$!
-PIDS+=($flood)
+PIDS+=("$flood")
 sleep 1
 old=$(engine_pid)
 kill -KILL "$old"
