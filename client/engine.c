@@ -41,7 +41,9 @@ static void engine_prepare(struct engine *e)
 
 	memset(e, 0, sizeof(*e));
 	e->tun_fd = -1;
+#ifndef __SANITIZE_ADDRESS__		/* whose leak check traces its own process */
 	prctl(PR_SET_DUMPABLE, 0);	/* it holds the identity's private key */
+#endif
 	setrlimit(RLIMIT_CORE, &no_core);
 }
 

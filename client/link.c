@@ -486,6 +486,8 @@ void link_write(struct engine *e, uint64_t now)
 
 	if (!e->mux)
 		return;
+	/* asked before it leaves: a lone datagram leaves no trace in the mux */
+	e->wanted |= mux_wants_to_send(e->mux);
 	while (!e->out_blocked && total < LIMIT_BURST) {
 		p = mux_output(e->mux, LIMIT_CHUNK, &len, now);
 		if (!p)
@@ -513,8 +515,10 @@ void link_write(struct engine *e, uint64_t now)
 
 static uint64_t link_probes(struct engine *e, uint64_t now)
 {
-	bool wants = mux_wants_to_send(e->mux) || mux_unacked(e->mux) > 0;
+	bool wants = e->wanted || mux_wants_to_send(e->mux);
 	uint64_t opaque = now;
+
+	e->wanted = false;
 
 	switch (probe_step(&e->probe, wants, now)) {
 	case PROBE_NOTHING:

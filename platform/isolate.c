@@ -78,7 +78,9 @@ static void child_limits(bool parser)
 	limit(RLIMIT_NOFILE, PARSER_NOFILE);
 	limit(RLIMIT_FSIZE, PARSER_FILE_MAX);
 	limit(RLIMIT_CPU, PARSER_CPU_S);
+#ifndef __SANITIZE_ADDRESS__		/* whose leak check runs in a thread */
 	limit(RLIMIT_NPROC, 0);		/* no child of its own; exec is not counted */
+#endif
 #ifndef __SANITIZE_ADDRESS__		/* whose shadow takes terabytes of address space */
 	limit(RLIMIT_AS, PARSER_MEMORY);
 #endif
