@@ -76,6 +76,8 @@ spawn() {
 	PID=$!
 	PIDS+=("$PID")
 }
+# a program that is started again gets a fresh log; the old one is kept for finish
+keep_log() { [ ! -f "$1" ] || cat "$1" >>"$WORK/earlier.log"; }
 # at NS COMMAND... - run in a namespace
 at() {
 	local ns=$1
@@ -211,6 +213,7 @@ sentry_up() {
 	chmod 777 "$WORK/sentry.run"
 	chmod 644 "$WORK/pki/sentry.key"
 	rm -f "$WORK/sentry.run/ctl.sock"
+	keep_log "$WORK/sentry.log"
 	spawn_in dc "$WORK/sentry.log" setpriv --reuid 64431 --regid 64431 --clear-groups \
 		"$(shared "$OUT/sentry")" serve "$(shared "$WORK/sentry.ini")"
 	SENTRY_PID=$PID
@@ -343,6 +346,7 @@ put() { # section, its standard lines; those that extra[] names are left out
 
 daemon_up() { # [OPTIONS...]; $DAEMON_PID
 	mkdir -p "$WORK/run" "$WORK/state"
+	keep_log "$WORK/daemon.log"
 	rm -f "$WORK/run/control.sock"	# of a daemon that was killed
 	spawn_in dev "$WORK/daemon.log" "$(shared "$OUT/apptunneld")" --profile-dir "$WORK/profiles.d" \
 		--run-dir "$WORK/run" --state-dir "$WORK/state" "$@"
@@ -383,7 +387,15 @@ company() {
 }
 
 finish() {
-	[ "$FAILED" = 0 ] || KEEP_WORK=
+	local found i
+	for ((i = ${#PIDS[@]} - 1; i >= 0; i--)); do kill -TERM "${PIDS[i]}" 2>/dev/null; done
+	sleep 0.5	# daemon, engine and sentry end and say what they leaked
+	found=$(grep -hE -A12 'ERROR: (Address|Leak)Sanitizer|runtime error:|Assertion .* failed' \
+		"$WORK"/*.log 2>/dev/null | head -40)
+	if [ -n "$found" ]; then
+		fail "a sanitizer or an assertion spoke:"
+		printf '%s\n' "$found" | sed 's/^/     | /'
+	fi
 	net_down
 	printf 'DONE %s: %d passed, %d failed, %d skipped\n' "$NAME" "$PASSED" "$FAILED" "$SKIPPED"
 	[ "$FAILED" = 0 ]
