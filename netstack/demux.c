@@ -249,13 +249,15 @@ uint64_t ns_timer(struct netstack *ns, uint64_t now)
 	ns->now = now;
 	if (ns->tick_due <= now)
 		lwip_tick(ns);
-	next = timed_run(ns);
+	timed_run(ns);
 	frag = frag_timer(ns);
 	dirty_run(ns);
 	/* the flush may have put something on a list */
 	next = timed_run(ns);
 	if (frag < next)
 		next = frag;
+	if (list_empty(&ns->armed))
+		ns->tick_due = NEVER;
 	return ns->tick_due < next ? ns->tick_due : next;
 }
 

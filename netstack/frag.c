@@ -149,6 +149,16 @@ static void datagram_deliver(struct netstack *ns, struct datagram *d)
 	buf_unref(b);
 }
 
+/* where the last of the bytes that are here ends */
+static uint32_t parts_end(const struct datagram *d)
+{
+	const struct part *p = d->parts;
+
+	while (p->next)
+		p = p->next;
+	return p->off + p->len;
+}
+
 void frag_packet(struct netstack *ns, const struct pkt *p)
 {
 	uint32_t most = IP_TOTAL_MAX - (p->src.family == 4 ? IPV4_HLEN : 0);
@@ -166,7 +176,7 @@ void frag_packet(struct netstack *ns, const struct pkt *p)
 	if (!p->frag_off)
 		d->proto = p->proto;
 	/* two ends, or bytes beyond the end */
-	if ((!p->frag_more && d->total && d->total != end) || (d->total && end > d->total)) {
+	if (d->total && (end > d->total || (!p->frag_more && end != d->total))) {
 		datagram_poison(ns, d);
 		return;
 	}
@@ -181,7 +191,7 @@ void frag_packet(struct netstack *ns, const struct pkt *p)
 	}
 	if (!p->frag_more)
 		d->total = end;
-	if (d->total && d->have > d->total) {
+	if (d->total && parts_end(d) > d->total) {
 		datagram_poison(ns, d);
 		return;
 	}

@@ -67,8 +67,7 @@ struct ns_ops {
 
 	/*
 	 * A datagram of an app, or a batch of them (@segment != 0: the size of
-	 * each, the last may be shorter).  @original and @original_len: IP
-	 * header and first bytes, for ns_icmp_error().
+	 * each, the last may be shorter).
 	 */
 	void (*udp)(void *ctx, const struct ns_tuple *tuple, const uint8_t *data,
 		    size_t len, uint16_t segment);
