@@ -80,7 +80,7 @@ BIN := $(OUT)/apptunneld $(OUT)/apptunnel-engine $(OUT)/apptunnel-parser \
        $(OUT)/apptunnel $(OUT)/sentry
 
 .PHONY: all help setup clean install asan lint check check-unit check-net check-long \
-        demo bench fuzz unit-bins
+        demo bench fuzz man unit-bins
 all: $(BIN) ## build everything (default)
 
 help: ## this list
@@ -190,17 +190,24 @@ bench: setup ## throughput beside a plain TLS relay
 lint: ## static checks: compiler tidy, shellcheck, include arrows, banned functions
 	@scripts/lint
 
+$(OUT)/schema_man: $(call obj,tests/build/schema_man.c) $(PROFILES_A)
+	$(link) $(PARSER_LIBS)
+
+man: $(OUT)/schema_man ## write docs/man/apptunnel-profile.5 anew from the table of keys
+	$(Q)$< >$(OUT)/apptunnel-profile.5 && cp $(OUT)/apptunnel-profile.5 docs/man/
+
 install: all ## DESTDIR= PREFIX= SYSCONFDIR=
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXECDIR) \
-		$(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man8 \
+		$(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 \
 		$(DESTDIR)$(SYSCONFDIR)/apptunnel/profiles.d
 	install -m 755 $(OUT)/apptunneld $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 $(OUT)/apptunnel $(OUT)/sentry $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(OUT)/apptunnel-engine $(OUT)/apptunnel-parser $(DESTDIR)$(LIBEXECDIR)/
 	install -m 644 docs/man/*.1 $(DESTDIR)$(MANDIR)/man1/
+	install -m 644 docs/man/*.5 $(DESTDIR)$(MANDIR)/man5/
 	install -m 644 docs/man/*.8 $(DESTDIR)$(MANDIR)/man8/
 
 clean: ## remove what the build made (the fetched lwIP source stays; `rm -rf build` takes all)
-	rm -rf build/obj build/unit build/asan build/fuzz build/*.a $(BIN)
+	rm -rf build/obj build/unit build/asan build/fuzz build/*.a build/schema_man $(BIN)
 
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)

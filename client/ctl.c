@@ -40,20 +40,23 @@ static const struct verb verbs[] = {
 	  "Example: apptunnel disconnect corp\n" },
 	{ "status", ctl_status, "[NAME] [--json]", "what is, since when and why",
 	  "Example: apptunnel status --json\n" },
-	{ "plan", ctl_plan, "[NAME|FILE] [--json]",
+	{ "plan", ctl_plan, "[NAME|FILE] [--profile FILE] [--json]",
 	  "what connecting would change on this machine",
 	  "Example: apptunnel plan ./corp.ini\n" },
-	{ "explain", ctl_explain, "tcp|udp|icmp DEST[:PORT] [--profile FILE] [--json]",
+	{ "explain", ctl_explain, "tcp|udp|icmp DEST[:PORT] [--profile FILE|NAME] [--json]",
 	  "where such a packet would go, and why",
 	  "Without --profile the connected profile answers.\n"
 	  "Example: apptunnel explain udp 10.1.2.3:53 --profile corp.ini\n" },
-	{ "profile", ctl_profile, "check FILE | show NAME|FILE | list  [--json]",
+	{ "profile", ctl_profile, "check FILE|NAME | show FILE|NAME | list [--json]",
 	  "look at profiles",
+	  "  check   every finding of the profile and the files it names, with line and column\n"
+	  "  show    each key with its value in effect, and where that comes from\n"
+	  "  list    the profiles there are, and whether they are valid\n"
 	  "Example: apptunnel profile check corp.ini\n" },
 	{ "log", ctl_log, "[NAME] [--follow] [--level L] [--json]",
 	  "the engine's last lines",
-	  "  --follow    go on as they come\n"
-	  "  --level L   log from now on: error, warning, info, debug, session, packet\n"
+	  "  -f, --follow   go on as they come\n"
+	  "  --level L      log from now on: error, warning, info, debug, session, packet\n"
 	  "Example: apptunnel log --follow --level debug\n" },
 	{ "cleanup", ctl_cleanup, "", "undo what a killed daemon left (root)",
 	  "Example: sudo apptunnel cleanup\n" },
@@ -89,7 +92,7 @@ static void help(FILE *f)
 
 static void verb_help(const struct verb *v)
 {
-	printf("Usage: apptunnel %s %s\n%c%s.\n\n%s", v->name, v->args,
+	printf("Usage: apptunnel %s%s%s\n%c%s.\n\n%s", v->name, v->args[0] ? " " : "", v->args,
 	       v->what[0] >= 'a' ? v->what[0] - 'a' + 'A' : v->what[0], v->what + 1, v->more);
 }
 

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * schema_man.c - prints docs/man/apptunnel-profile.5 from the one table of keys
+ * (profiles/schema.c).  `make man` writes the page; a build check compares the
+ * page with what this prints, so that the two cannot differ.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "profiles/ini.h"
+#include "profiles/schema.h"
+
+/* Text of the table: hyphens and backslashes as they are, no line begins with a control. */
+static void put(const char *s)
+{
+	for (; *s; s++) {
+		if (*s == '\\')
+			fputs("\\e", stdout);
+		else if (*s == '-')
+			fputs("\\-", stdout);
+		else
+			putchar(*s);
+	}
+}
+
+static void put_words(const char *const *values)
+{
+	char words[160];
+
+	put(schema_words(values, words, sizeof(words)));
+}
+
+/* What one value may be. */
+static void put_type(const struct schema_key *k)
+{
+	switch ((enum schema_type)k->type) {
+	case T_TEXT:
+		printf("a text of %" PRIu64 " to %" PRIu64 " characters", k->min, k->max);
+		break;
+	case T_NUMBER:
+		printf("%s%" PRIu64 " to %" PRIu64, k->or_zero ? "0, or " : "", k->min, k->max);
+		break;
+	case T_ENUM:
+		put_words(k->values);
+		break;
+	case T_LOG_LEVEL:
+		put_words(k->values);
+		put("; debug may stand before it (debug session)");
+		break;
+	case T_HOST:
+		put("NAME, ADDRESS or [IPV6ADDRESS], :PORT may follow (443)");
+		break;
+	case T_SERVICE:
+		put("<IP_ANY>, <TCP_ANY>, or a name of 1 to 128 characters without space \\ ; * ? "
+		    "< > \" and |");
+		break;
+	case T_PATH:
+		put("the path of a PEM file");
+		break;
+	case T_PIN:
+		put("the path of a PEM file (its first certificate counts), sha256: and 64 hexadecimal "
+		    "digits (hash of the certificate), or sha256// and 44 Base64 characters (hash of "
+		    "its public key)");
+		break;
+	case T_PREFIX:
+		put("ADDRESS/LENGTH, IPv4 or IPv6");
+		break;
+	case T_PORTS:
+		put("PORT or LOW-HIGH, 1 to 65535");
+		break;
+	case T_ADDRESS:
+		put("an IPv4 or IPv6 address");
+		break;
+	case T_TUN_ADDRESS:
+		put("an address that may stand on an interface");
+		break;
+	case T_ULA:
+		put("a prefix inside fc00::/7, /7 to /64");
+		break;
+	case T_DOMAIN:
+		put("a domain name; underscores are allowed");
+		break;
+	case T_STRICT_DOMAIN:
+		put("a domain name of letters, digits, hyphens and periods");
+		break;
+	case T_EMAIL:
+		put("NAME@DOMAIN");
+		break;
+	case T_APP:
+		put("/PATH, uid:NAME, unit:NAME.service or cgroup:PATH");
+		break;
+	}
+}
+
+static void put_form(const struct schema_key *k)
+{
+	switch ((enum schema_form)k->form) {
+	case FORM_PLAIN:
+	case FORM_RULE:
+		break;
+	case FORM_LIST:
+		printf("; a list of up to %" PRIu64, k->max);
+		break;
+	case FORM_RULE_LIST:
+		printf("; numbered, all conditions of a rule together up to %u", SCHEMA_PAIRS_MAX);
+		break;
+	}
+}
+
+static void put_default(const struct schema_key *k)
+{
+	if (k->required)
+		put("required");
+	else if (k->fallback && *k->fallback)
+		printf("default "), put(k->fallback);
+	else if (k->fallback_note && !strcmp(k->fallback_note, "Sentry"))
+		put("without it, what Sentry says");
+	else if (k->fallback_note)
+		printf("without it: "), put(k->fallback_note);
+	else
+		put("no default");
+}
+
+static const char *scope_text(unsigned int scope)
+{
+	switch (scope) {
+	case 0:
+		return NULL;
+	case IN_PACKET:
+		return "packet-tunnel";
+	case IN_PROXY:
+		return "app-proxy";
+	case IN_DEVICE:
+		return "VpnScope = device";
+	case IN_PER_APP:
+		return "VpnScope = per-app";
+	}
+	return "VpnScope = per-app or app-proxy";
+}
+
+static void put_state(const struct schema_key *k)
+{
+	const char *sep = "";
+	unsigned int i;
+
+	switch ((enum schema_state)k->state) {
+	case STATE_IN_EFFECT:
+		break;
+	case STATE_NOT_YET:
+		puts("Accepted and checked, but\n.B not in effect\nyet.");
+		return;
+	case STATE_REFUSED:
+		puts(".B Refused\nas not supported yet.");
+		return;
+	}
+	if (!k->refused_values)
+		return;
+	for (i = 0; k->values[i]; i++) {
+		if (!(k->refused_values & 1u << i))
+			continue;
+		printf("%s", sep);
+		put(k->values[i]);
+		sep = ", ";
+	}
+	puts(":\n.B refused\nas not supported yet.");
+}
+
+static void put_aliases(enum schema_id id)
+{
+	size_t i;
+
+	for (i = 0; i < schema_n_aliases; i++) {
+		const struct schema_alias *a = &schema_aliases[i];
+
+		if (a->id != id)
+			continue;
+		put(a->misprint ? "The misprint " : "Also written ");
+		put(a->name);
+		puts(a->misprint ? " is understood, with a warning." : ".");
+	}
+}
+
+/* The one line of help as a sentence; a word that is a value stays as it is. */
+static void put_help(const char *s)
+{
+	size_t word = strspn(s, "abcdefghijklmnopqrstuvwxyz'");
+
+	if (word && (s[word] == ' ' || s[word] == ',') && s[0] >= 'a' && s[0] <= 'z')
+		putchar(*s++ - 'a' + 'A');
+	put(s);
+	puts(".");
+}
+
+static void put_key(enum schema_id id)
+{
+	const struct schema_key *k = &schema[id];
+	const char *scope = scope_text(k->scope);
+	bool rule = k->form == FORM_RULE || k->form == FORM_RULE_LIST;
+
+	printf(".TP\n.B %s", rule ? "Rule.\\fIN\\fB." : "");
+	put(k->name);
+	puts(k->form == FORM_RULE_LIST ? ".\\fIM" : "");
+	put_help(k->help);
+	fputs("Value: ", stdout);
+	put_type(k);
+	put_form(k);
+	fputs("; ", stdout);
+	if (id == K_PINS)
+		fputs("required unless DisablePinning = true", stdout);
+	else
+		put_default(k);
+	puts(".");
+	if (scope) {
+		fputs("Only with ", stdout);
+		put(scope);
+		puts(".");
+	}
+	put_aliases(id);
+	put_state(k);
+}
+
+static void head(void)
+{
+	puts(".\\\" written by `make man` from profiles/schema.c and tests/build/schema_man.c; do not edit\n"
+	     ".TH APPTUNNEL-PROFILE 5 2026-11-21 \"AppTunnel " APPTUNNEL_VERSION "\" \"AppTunnel for Linux\"\n"
+	     ".SH NAME\n"
+	     "apptunnel\\-profile \\- what a profile of AppTunnel holds\n"
+	     ".SH SYNOPSIS\n"
+	     ".I /etc/apptunnel/profiles.d/NAME.ini\n"
+	     ".SH DESCRIPTION\n"
+	     "A profile is one INI file; it says which Sentry to trust, who this device is, and what the tunnel takes.\n"
+	     ".I NAME\n"
+	     "is 1 to 32 letters, digits, hyphens and underscores; commands know the profile by it.\n"
+	     "The file belongs to root, and nobody else can write it.\n"
+	     ".PP\n"
+	     ".B apptunnel profile check\n"
+	     "reports every finding at once, with line and column; nothing of an invalid profile is ever applied.\n"
+	     ".SH TEXT OF THE FILE\n"
+	     "Lines are\n"
+	     ".IR [section] ,\n"
+	     ".IR \"key = value\" ,\n"
+	     "a comment that begins with # or ; or blank.\n"
+	     "A comment stands on a line of its own.\n"
+	     "Names of sections and keys are matched without regard to case.\n"
+	     "A section or key that begins with\n"
+	     ".B x\\-\n"
+	     "is the administrator's own: kept, and ignored; any other unknown name is an error.\n"
+	     "Paths are relative to the folder of the profile.\n"
+	     "Nothing is expanded.");
+	printf(".PP\n"
+	       "A list stands in double quotes with ; between the values, or over several numbered lines,\n"
+	       "each with one value or several:\n"
+	       ".PP\n.RS\n.nf\n"
+	       "IPRoutes = \"10.0.0.0/8;172.16.0.0/16\"\n"
+	       ".PP\n"
+	       "IPRoutes.1 = 10.0.0.0/8\n"
+	       "IPRoutes.2 = \"172.16.0.0/16;192.0.2.0/24\"\n"
+	       ".fi\n.RE\n.PP\n"
+	       "An unquoted ; or # in a value is refused, for INI readers take it for a comment and lose the rest.\n"
+	       "A key is either plain or numbered, not both; numbers are 1 to %u, and gaps are allowed.\n"
+	       "Refused as well: a key or section given twice, a line over %u bytes, more than %u keys, a file over 1 MiB, "
+	       "text that is not UTF\\-8, a line that ends in a backslash.\n"
+	       ".SH KEYS\n", SCHEMA_NUMBER_MAX, INI_LINE_MAX, INI_KEYS_MAX);
+}
+
+static void tail(void)
+{
+	puts(".SH EXAMPLE\n.nf\n"
+	     "[sentry]\n"
+	     "Host = \"sentry\\-a.example.com;sentry\\-b.example.com\"\n"
+	     "DeviceId = laptop\\-0815\n"
+	     "UserId = jane\n"
+	     ".PP\n"
+	     "[identity]\n"
+	     "Certificate = laptop.crt\n"
+	     "PrivateKey = laptop.key\n"
+	     ".PP\n"
+	     "[pinning]\n"
+	     "PinnedCertificate = \"sentry.pem;sentry\\-next.pem\"\n"
+	     ".PP\n"
+	     "[tunnel]\n"
+	     "IPRoutes = \"10.0.0.0/8;172.16.0.0/16\"\n"
+	     "ExcRoutes = 10.10.10.10/32\n"
+	     "SplitUDPPortList = \"53;161\\-162;200\\-1024\"\n"
+	     ".fi\n"
+	     ".SH SEE ALSO\n"
+	     ".BR apptunnel (1),\n"
+	     ".BR apptunneld (8);\n"
+	     "docs/findings.md lists what\n"
+	     ".B profile check\n"
+	     "may say.");
+}
+
+int main(void)
+{
+	const char *section = "";
+	size_t i;
+
+	head();
+	for (i = 0; i < SCHEMA_KEYS; i++) {
+		if (strcmp(section, schema[i].section) != 0) {
+			section = schema[i].section;
+			printf(".SS [%s]\n", section);
+			if (schema_section_refused(section))
+				puts("The whole section is refused as not supported yet.");
+			if (!strcmp(section, "ondemand"))
+				printf("Rules are numbered, 1 to %u; the first that matches counts.\n",
+				       SCHEMA_RULES_MAX);
+		}
+		put_key(i);
+	}
+	tail();
+	return ferror(stdout) || fflush(stdout) ? 1 : 0;
+}
