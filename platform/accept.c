@@ -190,7 +190,7 @@ static void turn_away(int fd, const char *why, int code)
 static void accept_one(struct daemon *d, int fd)
 {
 	struct client *free_one = NULL;
-	unsigned int i, same = 0;
+	unsigned int i, same = 0, used = 0;
 	uid_t uid = (uid_t)-1;
 
 	if (!peer_allowed(d, fd, &uid)) {
@@ -199,11 +199,16 @@ static void accept_one(struct daemon *d, int fd)
 		return;
 	}
 	for (i = 0; i < DAEMON_CLIENTS; i++) {
-		if (d->clients[i].fd < 0)
+		if (d->clients[i].fd < 0) {
 			free_one = &d->clients[i];
-		else if (d->clients[i].uid == uid)
-			same++;
+			continue;
+		}
+		used++;
+		same += d->clients[i].uid == uid;
 	}
+	/* so many ordinary users there are: root must still be able to disconnect */
+	if (uid && used >= DAEMON_CLIENTS - DAEMON_CLIENTS_ROOT)
+		free_one = NULL;
 	if (!free_one || same >= DAEMON_CLIENTS_UID || d->stopping) {
 		turn_away(fd, d->stopping ? "apptunneld is stopping" :
 			  "apptunneld has too many requests at the moment", EXIT_UNEXPECTED);
@@ -222,9 +227,17 @@ void accept_ready(struct daemon *d)
 	for (n = 0; n < BACKLOG; n++) {
 		/* not O_NONBLOCK, for the parser writes to it; we ask per call (MSG_DONTWAIT) */
 		fd = accept4(d->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-		if (fd < 0)
+		if (fd >= 0) {
+			accept_one(d, fd);
+			continue;
+		}
+		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
 			return;
-		accept_one(d, fd);
+		/* no descriptor or no memory: whoever waits goes on waiting, and so do we,
+		 * for poll(2) would say "readable" again at once */
+		report(REPORT_WARNING, "accept.failed", "%s", strerror(errno));
+		d->accept_at = d->now + DAEMON_ACCEPT_MS;
+		return;
 	}
 }
 

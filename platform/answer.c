@@ -6,8 +6,10 @@
  */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "platform/daemon.h"
 #include "platform/report.h"
@@ -159,9 +161,12 @@ static void connect_request(struct daemon *d, struct client *c)
 static void hand_over(struct client *c, struct slot *s)
 {
 	struct helper_msg msg = { .type = HELPER_CONTROL };
+	int queued;
 
 	msg.u.control = c->req;
-	if (fcntl(c->fd, F_SETFL, O_NONBLOCK) == 0 &&
+	/* what users ask must not fill the way of what the engine itself waits for */
+	if (ioctl(s->sock, SIOCOUTQ, &queued) == 0 && queued < DAEMON_QUEUE_MAX &&
+	    fcntl(c->fd, F_SETFL, O_NONBLOCK) == 0 &&
 	    helper_send(s->sock, &msg, &c->fd, 1) == 0) {
 		client_drop(c);
 		return;
@@ -217,6 +222,11 @@ static void disconnect_request(struct daemon *d, struct client *c)
 
 void answer_request(struct daemon *d, struct client *c)
 {
+	if (d->stopping) {	/* let in before, asked after */
+		client_say(c, "err", "apptunnel: apptunneld is stopping");
+		client_exit(c, EXIT_UNEXPECTED);
+		return;
+	}
 	switch ((enum control_verb)c->req.verb) {
 	case CONTROL_CONNECT:
 		connect_request(d, c);

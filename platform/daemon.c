@@ -354,6 +354,7 @@ static int open_signals(struct daemon *d)
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);	/* ignored, as some parents leave it, no child is heard of */
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
@@ -413,7 +414,10 @@ static uint64_t now_ms(void)
 
 static uint64_t slot_deadline(const struct slot *s)
 {
-	return s->phase == SLOT_FREE || s->phase == SLOT_RUNNING ? DAEMON_NEVER : s->deadline;
+	uint64_t until = s->phase == SLOT_FREE || s->phase == SLOT_RUNNING ?
+			 DAEMON_NEVER : s->deadline;
+
+	return s->apply && s->sweep_at < until ? s->sweep_at : until;
 }
 
 static void run_timers(struct daemon *d)
@@ -436,13 +440,14 @@ static void run_timers(struct daemon *d)
 static int time_left(const struct daemon *d)
 {
 	uint64_t until = d->net_at, t, now = now_ms();
-	unsigned int i;
 
-	for (i = 0; i < NAMES_MAX_PROFILES; i++) {
+	if (d->accept_at > d->now && d->accept_at < until)
+		until = d->accept_at;
+	for (unsigned int i = 0; i < NAMES_MAX_PROFILES; i++) {
 		t = slot_deadline(&d->slots[i]);
 		until = t < until ? t : until;
 	}
-	for (i = 0; i < DAEMON_CLIENTS; i++) {
+	for (unsigned int i = 0; i < DAEMON_CLIENTS; i++) {
 		if (d->clients[i].fd < 0)
 			continue;
 		t = client_deadline(&d->clients[i]);
@@ -464,7 +469,8 @@ static void turn(struct daemon *d)
 
 	p[P_SIGNAL] = (struct pollfd){ .fd = d->signal_fd, .events = POLLIN };
 	p[P_NET] = (struct pollfd){ .fd = d->net_fd, .events = POLLIN };
-	p[P_LISTEN] = (struct pollfd){ .fd = d->listen_fd, .events = POLLIN };
+	p[P_LISTEN] = (struct pollfd){ .fd = d->accept_at > d->now ? -1 : d->listen_fd,
+				       .events = POLLIN };
 	for (i = 0; i < NAMES_MAX_PROFILES; i++)	/* poll(2) skips a negative fd */
 		p[P_SLOTS + i] = (struct pollfd){ .fd = d->slots[i].sock,
 						  .events = serve_events(&d->slots[i]) };
@@ -519,6 +525,11 @@ int main(int argc, char **argv)
 	static struct daemon d;
 	int code, err;
 
+	do	/* whoever started us without 0, 1, 2: nothing else may get these numbers */
+		err = open("/dev/null", O_RDWR);
+	while (err >= 0 && err <= STDERR_FILENO);
+	if (err >= 0)
+		close(err);
 	report_init();
 	code = take_options(&d.o, argc, argv);
 	if (code < 0)

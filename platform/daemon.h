@@ -36,6 +36,13 @@
 #define DAEMON_SOCKETS_BURST	4096	/* marked sockets an engine may get at once, */
 #define DAEMON_SOCKETS_S	1024	/* and a second after that */
 #define DAEMON_MESSAGES		64	/* of one engine in one turn */
+#define DAEMON_WORDS_BURST	512	/* what an engine may say at once: a state costs 1, */
+#define DAEMON_WORDS_S		32	/* and a second after that; more ends it */
+#define DAEMON_WORDS_OFFER	16	/* an offer: the machine is read back for it */
+#define DAEMON_TELL_MS		1000	/* a failure that repeats is logged so often */
+#define DAEMON_ACCEPT_MS	1000	/* out of descriptors: look at the socket again after */
+#define DAEMON_CLIENTS_ROOT	4	/* of DAEMON_CLIENTS: kept free for root */
+#define DAEMON_QUEUE_MAX	65536	/* bytes on their way to an engine: no question is added */
 
 #define DAEMON_NEVER		UINT64_MAX
 
@@ -100,6 +107,11 @@ struct slot {
 	uint32_t backoff_ms;
 	uint32_t tokens;	/* sockets it may have now */
 	uint64_t tokens_at;
+	uint32_t words;		/* states and offers it may send now */
+	uint64_t words_at;
+	uint64_t told_at;	/* when the last failure of a socket was logged */
+	uint64_t sweep_at;	/* look after connections from outside; DAEMON_NEVER */
+	bool applied;		/* an offer of this engine stands */
 
 	/* as the engine says */
 	uint8_t state, exit, attempts_over;
@@ -128,6 +140,7 @@ struct daemon {
 	int lock_fd, listen_fd, signal_fd, net_fd;
 	uint64_t now;		/* monotonic ms, read once a turn */
 	uint64_t net_at;	/* when engines are told of a change of the network */
+	uint64_t accept_at;	/* no accept(2) before: there were no descriptors */
 	bool stopping;
 	struct client clients[DAEMON_CLIENTS];
 	struct slot slots[NAMES_MAX_PROFILES];

@@ -15,6 +15,7 @@
 #include "platform/daemon.h"
 
 #define NETMON_BUF	32768	/* bytes: the most that the kernel puts into one datagram */
+#define NETMON_DATAGRAMS	64	/* in one turn: a routing daemon may have a lot to say */
 
 int netmon_open(void)
 {
@@ -77,11 +78,12 @@ static bool counts(struct nlmsghdr *h)
 bool netmon_read(int fd)
 {
 	_Alignas(struct nlmsghdr) char buf[NETMON_BUF];
+	int left_to_read = NETMON_DATAGRAMS;
 	bool changed = false;
 	struct nlmsghdr *h;
-	ssize_t n;
+	ssize_t n = 0;
 
-	while ((n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0) {
+	while (left_to_read-- && (n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0) {
 		size_t left = (size_t)n;
 
 		for (h = (struct nlmsghdr *)buf; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))

@@ -154,6 +154,22 @@ static int socket_make(uint8_t kind, uint8_t family, uint32_t mark)
 	return fd;
 }
 
+/* A second bucket, for what costs the daemon's time and its log's lines. */
+static bool words_take(struct slot *s, uint32_t cost, uint64_t now)
+{
+	uint64_t more = (now - s->words_at) * DAEMON_WORDS_S / 1000;
+
+	if (more) {
+		s->words = s->words + more > DAEMON_WORDS_BURST ? DAEMON_WORDS_BURST :
+			   s->words + (uint32_t)more;
+		s->words_at = now;
+	}
+	if (cost > s->words)
+		return false;
+	s->words -= cost;
+	return true;
+}
+
 /* A bucket of tokens: what an engine gone mad can cost. */
 static uint32_t tokens_take(struct slot *s, uint32_t want, uint64_t now)
 {
@@ -181,6 +197,9 @@ static void serve_sockets(struct daemon *d, struct slot *s, const struct helper_
 		fds[n] = socket_make(m->u.sockets.kind, m->u.sockets.family,
 				     s->plan.names.mark);
 		if (fds[n] < 0) {
+			if (d->now - s->told_at < DAEMON_TELL_MS)
+				break;
+			s->told_at = d->now;
 			report(REPORT_WARNING, "socket.failed", "IPv%u: %s", m->u.sockets.family,
 			       strerror(-fds[n]));
 			break;
@@ -252,8 +271,11 @@ static void serve_offer(struct daemon *d, struct slot *s, const struct helper_ms
 		close(tun);
 	if (system && !s->was_up && !s->keep)
 		slot_end(d, s, EXIT_SYSTEM, "%s", why);
-	else if (err)
-		slot_kill(s);		/* without the TUN's descriptor it is of no use */
+	else if (err || (system && s->applied))
+		/* without the TUN's descriptor it is of no use; the one that it has went
+		 * with what was undone */
+		slot_kill(s);
+	s->applied = !system && (s->applied || !answer.u.applied.error);
 }
 
 /* ---- states -------------------------------------------------------------- */
@@ -353,11 +375,26 @@ static void serve_state(struct daemon *d, struct slot *s, const struct helper_ms
 
 /* ---- the socket ---------------------------------------------------------- */
 
+/* NULL, or why an engine that sends this well-formed message is not to be trusted */
+static const char *misbehaves(struct slot *s, const struct helper_msg *m, uint64_t now)
+{
+	if (m->type == HELPER_OFFER)
+		return words_take(s, DAEMON_WORDS_OFFER, now) ? NULL : "offers too often";
+	if (m->type != HELPER_STATE)
+		return NULL;	/* sockets have a bucket of their own */
+	if (!words_take(s, 1, now))
+		return "changes its state too often";
+	if ((m->u.state.state == SESSION_UP || m->u.state.state == SESSION_PROBING) && !s->applied)
+		return "says that it is up, and nothing was applied";
+	return NULL;
+}
+
 /* Return: false: nothing more is to be read from this engine now */
 static bool serve_message(struct daemon *d, struct slot *s)
 {
 	int fds[HELPER_MAX_FDS], got;
 	struct helper_msg msg;
+	const char *why;
 
 	got = helper_recv(s->sock, &msg, fds);
 	if (got == -EAGAIN)
@@ -376,6 +413,14 @@ static bool serve_message(struct daemon *d, struct slot *s)
 	}
 	if (s->phase != SLOT_RUNNING)
 		return true;	/* being stopped: read, but done no more */
+	why = misbehaves(s, &msg, d->now);
+	if (why) {
+		report(REPORT_ERROR, "engine.unsound", "%s: the engine %s: ending it", s->stem,
+		       why);
+		slot_kill(s);
+		serve_close(s);
+		return false;
+	}
 	switch (msg.type) {
 	case HELPER_WANT_SOCKETS:
 		serve_sockets(d, s, &msg);
