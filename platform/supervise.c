@@ -20,6 +20,7 @@
 
 #include "platform/daemon.h"
 #include "platform/isolate.h"
+#include "platform/overlap.h"
 #include "platform/report.h"
 
 #define ENGINE_NAME	"apptunnel-engine"
@@ -253,6 +254,9 @@ static void engine_start(struct daemon *d, struct slot *s)
 	s->started = false;
 	s->started_at = s->since = s->tokens_at = d->now;
 	s->tokens = DAEMON_SOCKETS_BURST;
+	s->words_at = d->now;
+	s->words = DAEMON_WORDS_BURST;
+	s->applied = false;
 	s->state = SESSION_DOWN;
 	s->attempts_over = 0;
 	report(REPORT_INFO, "engine.start", "%s: pid %d", s->stem, (int)s->pid);
@@ -303,6 +307,28 @@ static void slot_names(const struct daemon *d, struct slot *s, struct plan_names
 	snprintf(names->resolv_conf, sizeof(names->resolv_conf), "%s", d->o.resolv_conf);
 }
 
+/* Which of two tunnels a packet takes must not depend on who was connected first. */
+static bool routes_taken(struct daemon *d, const struct slot *s, char *why, size_t size)
+{
+	char text[PREFIX_STRLEN];
+
+	for (int i = 0; i < NAMES_MAX_PROFILES; i++) {
+		const struct slot *o = &d->slots[i];
+		const struct prefix *both;
+
+		if (o == s || !o->apply)
+			continue;
+		both = overlap_find(s->profile, o->profile);
+		if (!both)
+			continue;
+		snprintf(why, size, "%s and %s (which is connected) both have %s in their "
+			 "IPRoutes; disconnect %s first, or exclude it from one of them "
+			 "(ExcRoutes)", s->stem, o->stem, prefix_format(both, text), o->stem);
+		return true;
+	}
+	return false;
+}
+
 /* The profile is good: look whether its files are, lock, start the engine. */
 static void slot_lock(struct daemon *d, struct slot *s)
 {
@@ -314,6 +340,10 @@ static void slot_lock(struct daemon *d, struct slot *s)
 	files_close_identity(&s->files);	/* each engine gets its own, opened anew */
 	if (err) {
 		slot_end(d, s, err, "%s", why);
+		return;
+	}
+	if (routes_taken(d, s, why, sizeof(why))) {
+		slot_end(d, s, EXIT_CONFLICT, "%s", why);
 		return;
 	}
 	slot_names(d, s, &names);
@@ -333,6 +363,7 @@ static void slot_lock(struct daemon *d, struct slot *s)
 		slot_end(d, s, err == -EEXIST ? EXIT_CONFLICT : EXIT_SYSTEM, "%s", why);
 		return;
 	}
+	s->sweep_at = d->now + APPLY_SWEEP_S * 1000;
 	if (s->profile->pinning_disabled)
 		slot_say(s, "apptunnel: warning: DisablePinning: whoever has a certificate of a "
 			 "known CA for this name is taken for Sentry");
@@ -529,8 +560,20 @@ void supervise_child(struct daemon *d, pid_t pid, int status)
 	}
 }
 
+/* Connections from outside, of the moment of locking, that ended meanwhile. */
+static void slot_sweep(struct daemon *d, struct slot *s)
+{
+	int held = apply_inbound_sweep(s->apply);
+
+	if (held < 0)
+		report(REPORT_WARNING, "inbound.sweep", "%s: %s", s->stem, strerror(-held));
+	s->sweep_at = held ? d->now + APPLY_SWEEP_S * 1000 : DAEMON_NEVER;
+}
+
 void slot_timer(struct daemon *d, struct slot *s)
 {
+	if (s->apply && d->now >= s->sweep_at)
+		slot_sweep(d, s);
 	if (d->now < s->deadline)
 		return;
 	switch (s->phase) {
