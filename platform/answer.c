@@ -17,6 +17,7 @@
 #define EXIT_UNEXPECTED	1
 #define EXIT_USAGE	2
 #define EXIT_NOT_UP	4
+#define EXIT_UNDO	5
 #define EXIT_NO_PROFILE	10
 #define STATUS_VERSION	1	/* of the JSON, as in the engine's */
 
@@ -203,10 +204,16 @@ static void question(struct daemon *d, struct client *c)
 	client_exit(c, EXIT_NOT_UP);
 }
 
+static void say_leftover(void *arg, const char *line)
+{
+	client_say(arg, "err", "%s", line);
+}
+
 static void disconnect_request(struct daemon *d, struct client *c)
 {
 	struct slot *s;
 	bool none = true;
+	int n;
 
 	s = c->req.profile[0] ? supervise_find(d, c->req.profile) : only_slot(d, c, &none);
 	if (!s && !c->req.profile[0] && !none)
@@ -215,9 +222,16 @@ static void disconnect_request(struct daemon *d, struct client *c)
 		supervise_disconnect(d, c, s);
 		return;
 	}
-	client_say(c, "err", "apptunnel: %s", c->req.profile[0] ?
-		   "this profile is not connected" : "nothing is connected");
-	client_exit(c, 0);
+	/* nothing that lives; but an undo that failed before can be tried again */
+	n = apply_cleanup(&sys_linux, NULL, d->o.state_dir, say_leftover, c);
+	if (n < 0)
+		client_say(c, "err", "apptunnel: not everything could be undone; `apptunnel "
+			   "disconnect` tries again");
+	else
+		client_say(c, "err", "apptunnel: %s%s", c->req.profile[0] ?
+			   "this profile is not connected" : "nothing is connected",
+			   n ? "; what was left of an earlier connection is undone now" : "");
+	client_exit(c, n < 0 ? EXIT_UNDO : 0);
 }
 
 void answer_request(struct daemon *d, struct client *c)

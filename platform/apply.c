@@ -424,6 +424,12 @@ int apply_lock(struct apply *a, const struct plan *plan, char *why, size_t size)
 			 a->stem, a->state_dir);
 		return -EEXIST;
 	}
+	if (err == -EBADMSG) {
+		snprintf(why, size, "%s/%s.journal cannot be read (damaged, or of another version): "
+			 "see what it says, undo that by hand, then delete it", a->state_dir,
+			 a->stem);
+		return err;
+	}
 	if (err) {
 		snprintf(why, size, "%s/%s.journal: %s", a->state_dir, a->stem, strerror(-err));
 		return err == -EEXIST ? -EIO : err;

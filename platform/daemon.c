@@ -257,11 +257,28 @@ static int find_ids(struct daemon *d)
 	return d->uid ? 0 : -EPERM;	/* the engine is never root */
 }
 
-static int make_folder(const char *path, mode_t mode)
+/* A folder of ours alone: in one that others can write to, socket and journal would be theirs. */
+static bool make_folder(const char *path, mode_t mode)
 {
-	if (mkdir(path, mode) == 0)
-		return chmod(path, mode) < 0 ? -errno : 0;	/* whatever the umask is */
-	return errno == EEXIST ? 0 : -errno;
+	struct stat st;
+
+	if (mkdir(path, mode) < 0 && errno != EEXIST) {
+		fprintf(stderr, "apptunneld: cannot make %s: %s\n", path, strerror(errno));
+		return false;
+	}
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)) {
+		fprintf(stderr, "apptunneld: %s is not a folder\n", path);
+		return false;
+	}
+	if (st.st_uid != 0 && st.st_uid != geteuid()) {
+		fprintf(stderr, "apptunneld: %s does not belong to root (chown root)\n", path);
+		return false;
+	}
+	if (st.st_mode & (S_IWGRP | S_IWOTH)) {
+		fprintf(stderr, "apptunneld: %s can be written by others (chmod go-w)\n", path);
+		return false;
+	}
+	return true;
 }
 
 /* One daemon a run folder.  Held until the process ends. */
@@ -301,16 +318,8 @@ static int prepare(struct daemon *d)
 			"engine and parser cannot be root" : "no such user or group");
 		return EXIT_USAGE;
 	}
-	err = make_folder(d->o.run_dir, 0755);
-	if (err) {
-		fprintf(stderr, "apptunneld: %s: %s\n", d->o.run_dir, strerror(-err));
+	if (!make_folder(d->o.run_dir, 0755) || !make_folder(d->o.state_dir, 0700))
 		return EXIT_UNEXPECTED;
-	}
-	err = make_folder(d->o.state_dir, 0700);
-	if (err) {
-		fprintf(stderr, "apptunneld: %s: %s\n", d->o.state_dir, strerror(-err));
-		return EXIT_UNEXPECTED;
-	}
 	err = take_lock(d);
 	if (err == -EWOULDBLOCK) {
 		fprintf(stderr, "apptunneld: another one runs with %s; `apptunnel disconnect` "
@@ -342,7 +351,7 @@ static int clean_leftovers(struct daemon *d)
 		       strerror(-n));
 		return EXIT_UNDO;
 	}
-	if (n)
+	if (n || d->o.cleanup)
 		report(REPORT_INFO, "cleanup.done", "%d journal%s undone", n, n == 1 ? "" : "s");
 	return EXIT_DONE;
 }

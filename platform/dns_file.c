@@ -185,11 +185,19 @@ static int make_file(const char *tmp, const struct image *i)
 	return err;
 }
 
+/* the name beside @path under which the new file is made; false: too long */
+static bool tmp_name(char *buf, size_t size, const char *path, const char *stem)
+{
+	const char *slash = strrchr(path, '/');
+	int dir = slash ? (int)(slash - path) + 1 : 0;
+
+	return (size_t)snprintf(buf, size, "%.*s.apptunnel.%s.tmp", dir, path, stem) < size;
+}
+
 static int image_write(const char *path, const char *stem, const struct image *i)
 {
 	char tmp[PROFILE_PATH_MAX + 64];
-	const char *slash = strrchr(path, '/');
-	int dir = slash ? (int)(slash - path) + 1 : 0, err = 0;
+	int err = 0;
 
 	if (i->kind == IMAGE_NONE) {
 		if (unlink(path) && errno != ENOENT)
@@ -197,8 +205,7 @@ static int image_write(const char *path, const char *stem, const struct image *i
 		dir_sync(path);
 		return 0;
 	}
-	if ((size_t)snprintf(tmp, sizeof(tmp), "%.*s.apptunnel.%s.tmp", dir, path, stem) >=
-	    sizeof(tmp))
+	if (!tmp_name(tmp, sizeof(tmp), path, stem))
 		return -ENAMETOOLONG;
 	(void)unlink(tmp);
 	if (i->kind == IMAGE_LINK)
@@ -429,7 +436,7 @@ static int hand_on(int dir, const char *stem)
 
 int dns_file_restore(int state_dir, const char *stem, const char *path, bool force)
 {
-	char name[64], owner[33] = "";
+	char name[64], owner[33] = "", tmp[PROFILE_PATH_MAX + 64];
 	struct image kept, now;
 	bool ours, same;
 	int err;
@@ -456,6 +463,9 @@ int dns_file_restore(int state_dir, const char *stem, const char *path, bool for
 		err = hand_on(state_dir, stem);
 	else if (!same)
 		err = image_write(path, stem, &kept);
+	/* what a crash left between making a file and renaming it */
+	if (!err && tmp_name(tmp, sizeof(tmp), path, stem))
+		(void)unlink(tmp);
 	if (!err && unlinkat(state_dir, name, 0) && errno != ENOENT)
 		err = -errno;
 	image_free(&kept);

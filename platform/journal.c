@@ -126,7 +126,8 @@ static int read_names(struct journal *j, const char *line)
 		   &n->table, &n->prio, &n->prio_main, n->tun, n->nft, a, b,
 		   n->resolv_conf) != 9)
 		return -EBADMSG;
-	return addr_parse(a, &n->service4) || addr_parse(b, &n->service6) ? -EBADMSG : 0;
+	return n->resolv_conf[0] != '/' || addr_parse(a, &n->service4) ||
+	       addr_parse(b, &n->service6) ? -EBADMSG : 0;
 }
 
 static int read_rec(struct journal *j, const char *line)
@@ -153,6 +154,8 @@ static int read_rec(struct journal *j, const char *line)
 		return -EBADMSG;
 	if (strcmp(path, "-"))
 		memcpy(r->item.path, path, sizeof(path));
+	if (kind == PLAN_SYSCTL && (strncmp(path, "net/", 4) || strstr(path, "..")))
+		return -EBADMSG;
 	if (seq >= j->next)
 		j->next = seq + 1;
 	return 0;
@@ -225,6 +228,8 @@ static int read_file(struct journal *j)
 		return -errno;
 	if (!S_ISREG(st.st_mode) || st.st_size > FILE_MAX)
 		return -EBADMSG;
+	if ((st.st_uid && st.st_uid != geteuid()) || (st.st_mode & (S_IWGRP | S_IWOTH)))
+		return -EPERM;		/* whose words are these? */
 	text = malloc((size_t)st.st_size + 1);
 	if (!text)
 		return -ENOMEM;
@@ -405,6 +410,9 @@ int journal_remove(struct journal *j)
 		return -ENAMETOOLONG;
 	if (unlinkat(j->dir, name, 0) && errno != ENOENT)
 		return -errno;
+	/* what a crash left while rewriting it */
+	if (!file_name(name, sizeof(name), j->stem, ".tmp"))
+		(void)unlinkat(j->dir, name, 0);
 	return fsync(j->dir) ? -errno : 0;
 }
 

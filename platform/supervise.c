@@ -147,7 +147,8 @@ static void slot_finish(struct slot *s)
 		if (c->wait == CLIENT_UP && s->end_text[0])
 			client_say(c, "err", "apptunnel: %s", s->end_text);
 		if (err)
-			client_say(c, "err", "apptunnel: not everything could be undone: %s", why);
+			client_say(c, "err", "apptunnel: not everything could be undone: %s; "
+				   "`apptunnel disconnect` tries again", why);
 		else if (c->wait == CLIENT_DOWN)
 			client_say(c, "out", "disconnected %s", s->stem);
 		else if (locked)

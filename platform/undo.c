@@ -15,12 +15,24 @@
 
 int apply_open_dir(struct apply *a, bool make)
 {
+	struct stat st;
+	int fd;
+
 	if (a->dir >= 0)
 		return 0;
 	if (make && mkdir(a->state_dir, 0700) && errno != EEXIST)
 		return -errno;
-	a->dir = open(a->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return a->dir < 0 ? -errno : 0;
+	fd = open(a->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	/* who can write here can have anything undone, and any file written */
+	if (fstat(fd, &st) || (st.st_uid && st.st_uid != geteuid()) ||
+	    (st.st_mode & (S_IWGRP | S_IWOTH))) {
+		close(fd);
+		return -EPERM;
+	}
+	a->dir = fd;
+	return 0;
 }
 
 /* the sysctls and DHCP rules are the same for every engine: not to be undone
@@ -248,6 +260,21 @@ int apply_restart(struct apply *a)
 	return a->j ? undo_back(a, 0, 1u << PLAN_TUNNEL, true, NULL, 0) : 0;
 }
 
+/* what is left to do is a person's */
+static void say_stayed(struct apply *a, int err)
+{
+	char line[PLAN_LINE_MAX];
+
+	if (err == -EBADMSG)
+		snprintf(line, sizeof(line), "%s/%s.journal cannot be read (damaged, or of another "
+			 "version): see what it says, undo that by hand, then delete it",
+			 a->state_dir, a->stem);
+	else
+		snprintf(line, sizeof(line), "%s/%s.journal: something could not be undone: %s",
+			 a->state_dir, a->stem, strerror(-err));
+	a->say(a->say_arg, line);
+}
+
 int apply_cleanup(const struct sys_ops *ops, void *ctx, const char *state_dir,
 		  void (*say)(void *arg, const char *line), void *say_arg)
 {
@@ -263,8 +290,10 @@ int apply_cleanup(const struct sys_ops *ops, void *ctx, const char *state_dir,
 	for (int k = 0; k < n; k++) {
 		snprintf(a->stem, sizeof(a->stem), "%s", stems[k]);
 		err = undo_stale(a);
-		if (err && err != -EBUSY)	/* busy: its daemon lives */
+		if (err && err != -EBUSY) {	/* busy: its daemon lives */
 			result = err;
+			say_stayed(a, err);
+		}
 		done += !err;
 	}
 	apply_free(a);

@@ -163,7 +163,13 @@ START_TEST(refuses_nonsense)
 		"apptunnel journal 1\nboot x\nnames 1 2 3 4 t n 198.18.53.53 ::1 /e\n"
 		"+ 0 99 0 4 0 0 1 0 -/0 - x\n",
 		"apptunnel journal 1\nboot x\nnames 1 2 3 4 t n 198.18.53.53 ::1 /e\n"
-		"+ 0 1 0 4 0 0 1 0 10.0.0.0/99 - x\n" };
+		"+ 0 1 0 4 0 0 1 0 10.0.0.0/99 - x\n",
+		/* nobody makes it write elsewhere */
+		"apptunnel journal 1\nboot x\nnames 1 2 3 4 t n 198.18.53.53 ::1 e\n",
+		"apptunnel journal 1\nboot x\nnames 1 2 3 4 t n 198.18.53.53 ::1 /e\n"
+		"+ 0 0 0 4 0 0 1 0 - - kernel/core_pattern\n",
+		"apptunnel journal 1\nboot x\nnames 1 2 3 4 t n 198.18.53.53 ::1 /e\n"
+		"+ 0 0 0 4 0 0 1 0 - - net/../kernel/sysrq\n" };
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		int fd = openat(dir, "corp.journal", O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -172,6 +178,27 @@ START_TEST(refuses_nonsense)
 		close(fd);
 		ck_assert_msg(journal_open(&j, dir, "corp", true) == -EBADMSG, "%s", bad[i]);
 	}
+}
+END_TEST
+
+START_TEST(refuses_what_others_can_write)
+{
+	static const char good[] = "apptunnel journal 1\nboot x\n"
+				   "names 1 2 3 4 t n 198.18.53.53 ::1 /e\n";
+	int fd = openat(dir, "corp.journal", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	ck_assert_int_eq(write(fd, good, sizeof(good) - 1), (ssize_t)sizeof(good) - 1);
+	ck_assert_int_eq(journal_open(&j, dir, "corp", false), 0);
+	journal_close(j);
+	ck_assert_int_eq(fchmod(fd, 0620), 0);
+	ck_assert_int_eq(journal_open(&j, dir, "corp", false), -EPERM);
+	if (geteuid() == 0) {
+		ck_assert_int_eq(fchmod(fd, 0600), 0);
+		ck_assert_int_eq(fchown(fd, 64431, 0), 0);
+		ck_assert_int_eq(journal_open(&j, dir, "corp", false), -EPERM);
+	}
+	close(fd);
+	j = NULL;
 }
 END_TEST
 
@@ -270,6 +297,7 @@ int main(void)
 	tcase_add_test(t, one_owner);
 	tcase_add_test(t, torn_at_every_byte);
 	tcase_add_test(t, refuses_nonsense);
+	tcase_add_test(t, refuses_what_others_can_write);
 	tcase_add_test(t, another_boot);
 	tcase_add_test(t, compacts);
 	tcase_add_test(t, full_disk);
