@@ -83,7 +83,7 @@ static struct conn *conn_new(struct sentry *s, int fd, const struct sockaddr_sto
 	if (!c->post || tls_attach(c) || loop_add(&s->loop, &c->src, EPOLLIN) ||
 	    timer_set(&s->loop, &c->timer, s->now + LIMIT_TLS_US)) {
 		loop_close(&s->loop, &c->src);
-		SSL_free(c->ssl);
+		tls_detach(c);
 		free(c->post);
 		free(c);
 		return NULL;
@@ -179,8 +179,7 @@ void conn_drop(struct conn *c, bool rst, const char *why)
 	}
 	timer_off(&s->loop, &c->timer);
 	loop_close(&s->loop, &c->src);
-	SSL_free(c->ssl);
-	c->ssl = NULL;
+	tls_detach(c);
 	free(c->post);
 	free(c->head);
 	free(c->part);
@@ -198,7 +197,6 @@ void conn_finish(struct conn *c)
 {
 	if (c->ses)
 		session_end(c->ses, "closed");
-	c->more = false;
 	if (SSL_is_init_finished(c->ssl))
 		SSL_shutdown(c->ssl);	/* close_notify, as far as it goes */
 	conn_push(c);
@@ -363,11 +361,11 @@ void conn_event(struct conn *c, uint32_t events)
 	}
 }
 
-/* Return: 1 the answer is out, 0 blocked, -EIO */
+/* Return: 1 the answer is in the batch, 0 blocked, -EIO */
 int conn_write_head(struct conn *c)
 {
 	while (c->head) {
-		int n = conn_write(c, c->head + c->head_off, c->head_len - c->head_off, false);
+		int n = conn_write(c, c->head + c->head_off, c->head_len - c->head_off);
 
 		if (n <= 0)
 			return n;
@@ -387,6 +385,8 @@ void conn_serve(struct conn *c)
 	switch (c->state) {
 	case CONN_REFUSING:
 		n = conn_write_head(c);
+		if (n > 0)
+			n = conn_push(c);
 		if (n < 0)
 			conn_drop(c, false, "cut");
 		else if (n > 0)

@@ -215,9 +215,11 @@ struct conn {
 	uint8_t *part;			/* incomplete frame between reads */
 	size_t part_len;
 	size_t write_len;		/* a write that must be repeated with this length */
+	uint8_t *out;			/* LIMIT_TLS_BATCH bytes: records that wait for the socket */
+	size_t out_len, out_sent;
 	uint64_t rtt_read;		/* when TCP_INFO was read */
 	uint64_t since_rekey;		/* bytes written */
-	bool dirty, want_write, more, corked, read_again;
+	bool dirty, want_write, read_again;
 	bool no_read, no_write;		/* faults */
 };
 
@@ -235,18 +237,20 @@ void conn_finish(struct conn *c);
 void conn_closing(struct conn *c);		/* GOAWAY was made: write it, then finish */
 void conn_refuse(struct conn *c, int status, const char *code, const char *message,
 		 uint32_t retry_after_s);
-int conn_write_head(struct conn *c);		/* 1: the answer is out, 0: blocked, -EIO */
+int conn_write_head(struct conn *c);		/* 1: the answer is in the batch, 0: blocked, -EIO */
 
 /* tls.c */
 int tls_init(struct sentry *s);			/* 0 or -EINVAL, said on stderr */
 void tls_done(struct sentry *s);
 int tls_attach(struct conn *c);			/* 0, -ENOMEM */
+void tls_detach(struct conn *c);		/* frees; also after a failure */
 /* tls_accept() - 1: done, c->thumb is set; 0: not yet; -EPROTO, -EIO: @why says what */
 int tls_accept(struct conn *c, const char **why);
 bool tls_cert_current(struct conn *c);		/* dates, for a resumed handshake too */
-/* Into TLS.  Return: bytes, 0: would block, -EIO: the connection is dead */
-int conn_write(struct conn *c, const void *buf, size_t len, bool more);
-void conn_push(struct conn *c);			/* the end of a burst */
+/* Into TLS and the batch.  Return: bytes, 0: would block, -EIO: the connection is dead */
+int conn_write(struct conn *c, const void *buf, size_t len);
+/* The end of a burst: send the batch.  Return: 1 all is out, 0 blocked, -EIO */
+int conn_push(struct conn *c);
 /* Return: bytes, 0: nothing now, -EPIPE: end of file, -EIO */
 int conn_read(struct conn *c, void *buf, size_t len);
 

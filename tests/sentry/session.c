@@ -460,8 +460,7 @@ static int session_output(struct session *ses)
 		while (off < len) {
 			size_t piece = len - off < SESSION_RECORD ? len - off : SESSION_RECORD;
 
-			/* the mux hands out a record at a time; after a full one more follows */
-			n = conn_write(c, span + off, piece, len >= SESSION_RECORD / 2);
+			n = conn_write(c, span + off, piece);
 			if (n <= 0)
 				break;
 			off += (size_t)n;
@@ -473,8 +472,7 @@ static int session_output(struct session *ses)
 			break;
 		}
 	}
-	conn_push(c);
-	return n;
+	return n < 0 ? n : conn_push(c);
 }
 
 static void session_rtt(struct session *ses)

@@ -2,39 +2,62 @@
 /*
  * tls.c - OpenSSL in one file: the context, and bytes in and out of a connection.
  *
- * Records go straight to send().  While more is to come they go with MSG_MORE, so
- * that the kernel builds large segments from 16 KiB records without a copy of
- * ours; the burst's end pushes what is left.
+ * Records are collected in a buffer of the connection and sent LIMIT_TLS_BATCH at
+ * a time: the copy stays in the cache, and the network stack is entered once for
+ * a batch instead of once a record.  The burst's end pushes what is left.
  */
 #include "tests/sentry/sentry.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
 #define TLS_READ_BUFFER	(128 * 1024)	/* one recv() brings several records */
 #define TLS_REKEY	(64ull << 30)	/* bytes written under one key, TLS 1.3 */
 
 /* ---- the socket under OpenSSL -------------------------------------------- */
 
+int conn_push(struct conn *c)
+{
+	ssize_t n;
+
+	while (c->out_sent < c->out_len) {
+		n = send(c->src.fd, c->out + c->out_sent, c->out_len - c->out_sent, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			c->want_write = true;
+			return 0;
+		}
+		if (n < 0)
+			return -EIO;
+		c->out_sent += (size_t)n;
+		c->s->counters.wire_out += (uint64_t)n;
+	}
+	c->out_sent = c->out_len = 0;
+	return 1;
+}
+
 static int bio_write(BIO *b, const char *data, int len)
 {
 	struct conn *c = BIO_get_data(b);
-	ssize_t n;
+	int n;
 
 	BIO_clear_retry_flags(b);
-	n = send(c->src.fd, data, (size_t)len, MSG_NOSIGNAL | (c->more ? MSG_MORE : 0));
-	if (n < 0) {
-		if (errno == EAGAIN || errno == EINTR)
+	if (LIMIT_TLS_BATCH - c->out_len < (size_t)len) {
+		n = conn_push(c);
+		if (n == 0)
 			BIO_set_retry_write(b);
-		return -1;
+		if (n <= 0)
+			return -1;
+		if ((size_t)len > LIMIT_TLS_BATCH)	/* a long handshake flight: in parts */
+			len = LIMIT_TLS_BATCH;
 	}
-	c->corked = c->more;
-	c->s->counters.wire_out += (uint64_t)n;
-	return (int)n;
+	memcpy(c->out + c->out_len, data, (size_t)len);
+	c->out_len += (size_t)len;
+	return len;
 }
 
 static int bio_read(BIO *b, char *data, int len)
@@ -57,10 +80,20 @@ static int bio_read(BIO *b, char *data, int len)
 
 static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
 {
+	struct conn *c = BIO_get_data(b);
+	int n;
+
 	(void)num, (void)ptr;
 	if (cmd == BIO_CTRL_EOF)
 		return BIO_test_flags(b, BIO_FLAGS_IN_EOF) != 0;
-	return cmd == BIO_CTRL_FLUSH || cmd == BIO_CTRL_DUP;
+	if (cmd != BIO_CTRL_FLUSH)
+		return cmd == BIO_CTRL_DUP;
+	/* the end of a handshake's flight, or an alert */
+	BIO_clear_retry_flags(b);
+	n = conn_push(c);
+	if (n == 0)
+		BIO_set_retry_write(b);
+	return n > 0 ? 1 : -1;
 }
 
 /* ---- context ------------------------------------------------------------- */
@@ -206,8 +239,10 @@ int tls_attach(struct conn *c)
 	BIO *b = BIO_new(c->s->bio);
 
 	c->ssl = b ? SSL_new(c->s->tls) : NULL;
-	if (!c->ssl) {
+	c->out = malloc(LIMIT_TLS_BATCH);	/* its pages come with use */
+	if (!c->ssl || !c->out) {
 		BIO_free(b);
+		tls_detach(c);
 		return -ENOMEM;
 	}
 	BIO_set_data(b, c);
@@ -215,6 +250,15 @@ int tls_attach(struct conn *c)
 	SSL_set_bio(c->ssl, b, b);
 	SSL_set_accept_state(c->ssl);
 	return 0;
+}
+
+void tls_detach(struct conn *c)
+{
+	SSL_free(c->ssl);
+	free(c->out);
+	c->ssl = NULL;
+	c->out = NULL;
+	c->out_sent = c->out_len = 0;
 }
 
 /* The SHA-256 of the device's certificate.  Return: 0, -EACCES */
@@ -271,13 +315,12 @@ bool tls_cert_current(struct conn *c)
 	       X509_cmp_current_time(X509_get0_notAfter(x)) > 0;
 }
 
-int conn_write(struct conn *c, const void *buf, size_t len, bool more)
+int conn_write(struct conn *c, const void *buf, size_t len)
 {
 	size_t n;
 
 	if (c->write_len && c->write_len <= len)
 		len = c->write_len;	/* a record waits: OpenSSL wants the same again */
-	c->more = more;
 	ERR_clear_error();
 	if (SSL_write_ex(c->ssl, buf, len, &n) == 1) {
 		c->write_len = 0;
@@ -300,17 +343,6 @@ int conn_write(struct conn *c, const void *buf, size_t len, bool more)
 		return 0;
 	}
 	return -EIO;
-}
-
-void conn_push(struct conn *c)
-{
-	int one = 1;
-
-	if (!c->corked)
-		return;
-	/* sends what MSG_MORE held back */
-	setsockopt(c->src.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	c->corked = false;
 }
 
 int conn_read(struct conn *c, void *buf, size_t len)
