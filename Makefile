@@ -179,6 +179,12 @@ check: setup ## all tests; ends with "N passed, N failed, N skipped"
 check-long: setup ## the long versions, for a person or a night
 	@scripts/check --long
 
+check-net: setup ## the scenarios in network namespaces only (root)
+	@scripts/check net
+
+fuzz: setup ## libFuzzer, 20 s a harness
+	@tests/fuzz/run
+
 demo: setup ## the whole product in namespaces, step by step; KEEP=1: a shell inside
 	$(Q)$(MAKE) --no-print-directory all
 	@scripts/demo $(if $(KEEP),--keep)
