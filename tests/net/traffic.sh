@@ -75,7 +75,6 @@ check "iperf3 TCP down" iperf -t 3 -R
 check "iperf3 TCP 4 flows" iperf -t 3 -P 4
 check "iperf3 UDP 50 Mbit/s under 1 % loss" iperf -u -b 50M -l 1300 -t 4
 check "iperf3 UDP down, 50 Mbit/s" iperf -u -b 50M -l 1300 -t 4 -R
-note "$(tail -c 400 "$WORK/iperf.json" | tr -d '\n\t' | tail -c 100)"
 
 if [ -n "${TRAFFIC_STALL:-1}" ]; then
 	check "a stalled reader for ${STALL_S:-20} s leaves the others 80 %" app stall 10.1.0.10 "${STALL_S:-20}"
