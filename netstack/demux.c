@@ -236,7 +236,8 @@ void ns_flush(struct netstack *ns, uint64_t now)
 {
 	ns->now = now;
 	dirty_run(ns);
-	if (list_empty(&ns->dirty)) {
+	if (ns->trim_due <= now) {
+		ns->trim_due = now + TRIM_US;
 		bufpool_trim(ns->rx_pool, RX_BUFS_SPARE);
 		bufpool_trim(ns->chunk_pool, CHUNK_SPARE);
 	}

@@ -28,6 +28,7 @@
 #define RX_BUFS_MAX		1024u
 #define RX_KEEP_MIN		8192u		/* keep in place from this payload size */
 #define RX_KEEP_MIN_BUSY	32768u
+#define TRIM_US			1000000u
 #define RX_BUFS_SPARE		64u		/* free ones that are kept after a rush */
 #define CHUNK_SIZE		4096u		/* where small pieces are collected */
 #define CHUNK_SPARE		256u
@@ -40,6 +41,7 @@
 #define RX_BUF_SIZE		(RX_PACKET_AT + 65536u + 64u)
 
 #define RX_BUDGET		(64u << 20)	/* bytes of all flows that nobody read yet */
+#define RX_BUDGET_HARD		(2 * RX_BUDGET)	/* beyond: as if lost on the way */
 #define WINDOW_FULL		(256u << 10)	/* receive window of a flow */
 #define WINDOW_SMALL		65535u		/* in a rush, and before the handshake ends */
 #define WINDOW_UPDATE		(64u << 10)	/* tell the app when its window grew by this */
@@ -188,7 +190,9 @@ struct ns_tcp {
 	uint32_t grant;				/* read, not yet given back to the window */
 	uint32_t batch;				/* bytes since the last flush */
 	bool fin_wanted, fin_sent;
-	bool eof;				/* the app's FIN was seen */
+	bool eof;				/* the app's FIN was taken */
+	bool fin_known;				/* its place is fin_at */
+	uint32_t fin_at;
 	bool established;
 	bool starving;				/* on ns->starved */
 	bool time_wait;				/* it ends in a tombstone */
@@ -236,6 +240,7 @@ struct netstack {
 	struct link dirty, armed, acks, refused, tombs, starved;
 	struct link orphans;			/* out of the table, bytes still unread */
 	uint32_t tomb_count;
+	uint64_t trim_due;			/* free buffers go back to the system */
 	uint64_t tick_due;			/* NEVER: nothing is armed */
 	uint64_t rx_queued;
 

@@ -296,20 +296,32 @@ static void refuse_now(struct netstack *ns, struct ns_tcp *t)
 
 /* ---- segments of flows ------------------------------------------------------------ */
 
-/* Cut off what lies beyond our window: lwIP keeps a segment that arrives
- * early as it is and is not prepared for one that is too long. */
-static void segment_trim(const struct tcp_pcb *pcb, struct tcp_view *v)
+/*
+ * Cut off what lies beyond our window, and beyond the end that the app named
+ * before: lwIP keeps a segment that arrives early as it is, and is prepared
+ * neither for one that is too long nor for bytes behind a FIN.
+ */
+static void segment_trim(struct ns_tcp *t, struct tcp_view *v)
 {
-	uint32_t fin = v->flags & TH_FIN ? 1 : 0;
-	uint32_t over = v->seq + v->len + fin - (pcb->rcv_nxt + pcb->rcv_wnd);
+	const struct tcp_pcb *pcb = t->pcb;
+	uint32_t edge = pcb->rcv_nxt + pcb->rcv_wnd, end = v->seq + v->len;
+	bool fin = v->flags & TH_FIN;
 
-	if ((int32_t)over <= 0)
-		return;
-	if (fin) {
-		v->flags &= (uint8_t)~TH_FIN;
-		over--;
+	if (t->fin_known && (int32_t)(t->fin_at - edge) < 0) {
+		if (end != t->fin_at)
+			fin = false;
+		edge = t->fin_at + fin;
 	}
-	v->len = over < v->len ? v->len - over : 0;
+	if (fin && (int32_t)(end + 1 - edge) > 0)
+		fin = false;
+	if ((int32_t)(end - edge) > 0)
+		v->len = end - edge < v->len ? v->len - (end - edge) : 0;
+	if (fin && !t->fin_known && (int32_t)(end - pcb->rcv_nxt) >= 0) {
+		t->fin_known = true;
+		t->fin_at = end;
+	}
+	if (!fin)
+		v->flags &= (uint8_t)~TH_FIN;
 	v->header[13] = v->flags;
 }
 
@@ -355,7 +367,12 @@ static void open_packet(struct netstack *ns, struct ns_tcp *t, struct buf *b,
 		ns->counters.malformed++;
 		return;
 	}
-	segment_trim(pcb, v);
+	if (v->len && ns->rx_queued >= RX_BUDGET_HARD) {
+		/* windows that were announced before add up to more than we hold */
+		ns->counters.rx_over_budget++;
+		return;
+	}
+	segment_trim(t, v);
 	lwip_input(ns, t, b, v);
 	flow_dirty(ns, t);
 	flow_dispatch(ns, t);

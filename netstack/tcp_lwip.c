@@ -475,6 +475,12 @@ static void window_update(struct netstack *ns, struct ns_tcp *t)
 	uint32_t grown, announced, step = t->window / 4;
 
 	if (t->grant) {
+		if (t->window < WINDOW_FULL && pcb->flags & TF_WND_SCALE &&
+		    ns->rx_queued < RX_BUDGET / 2) {
+			/* it began in a rush that is over */
+			t->grant += WINDOW_FULL - t->window;
+			t->window = WINDOW_FULL;
+		}
 		if (ns->rx_queued > RX_BUDGET && t->rx.bytes) {
 			link_remove(&t->timed);
 			list_push(&ns->starved, &t->timed);

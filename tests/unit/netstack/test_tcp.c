@@ -161,16 +161,16 @@ START_TEST(small_mss_of_the_app_is_respected)
 	struct fake *f;
 
 	start(_i, &f, &c);
-	c.mss = 300;
+	c.mss = 301;
 	client_connect(&c);
 	fake_write(f, f->t, pool, 20000, 0);
 	fake_flush(f);
 	p = fake_peek(f);
 	ck_assert_ptr_nonnull(p);
 	if (f->vnet)
-		ck_assert_uint_eq(p->vnet[4] | p->vnet[5] << 8, 300);
+		ck_assert_uint_eq(p->vnet[4] | p->vnet[5] << 8, 301);
 	else
-		ck_assert_uint_eq(p->len, (_i & 2 ? 60u : 40u) + 300);
+		ck_assert_uint_eq(p->len, (_i & 2 ? 60u : 40u) + 301);
 	client_drain(&c);
 	ck_assert_uint_eq(c.rx_len, 20000);
 	ck_assert(pattern_is(c.rx, 20000, 0));
@@ -537,6 +537,33 @@ START_TEST(segment_over_the_edge_of_the_window)
 }
 END_TEST
 
+START_TEST(bytes_behind_the_fin_are_none)
+{
+	struct client c;
+	struct fake *f;
+	uint32_t isn;
+
+	start(_i, &f, &c);
+	client_connect(&c);
+	isn = c.snd_nxt;
+	pattern_fill(data, 60000, 0);
+	/* the end comes early; then bytes that overlap and exceed it */
+	client_segment(&c, TH_ACK | TH_FIN, isn + 20000, c.rcv_nxt, data + 20000, 1000);
+	client_segment(&c, TH_ACK, isn + 30000, c.rcv_nxt, data + 30000, 30000);
+	client_segment(&c, TH_ACK | TH_FIN, isn + 10000, c.rcv_nxt, data + 10000, 5000);
+	ck_assert_uint_eq(f->eofs, 0);
+	client_segment(&c, TH_ACK, isn, c.rcv_nxt, data, 60000);
+	ck_assert_uint_eq(f->eofs, 1);
+	ck_assert_uint_eq(owner_read(f, f->t), 21000);
+	ck_assert(pattern_is(read_back, 21000, 0));
+	fake_flush(f);
+	client_pull(&c);
+	ck_assert_uint_eq(c.snd_una, isn + 21001);
+	client_free(&c);
+	fake_free(f);
+}
+END_TEST
+
 START_TEST(segments_out_of_order_and_twice)
 {
 	struct client c;
@@ -675,6 +702,54 @@ START_TEST(smaller_mtu_behind_the_app)
 }
 END_TEST
 
+START_TEST(bytes_that_nobody_reads_are_bounded)
+{
+	enum { FLOWS = 600 };
+	static struct client c[FLOWS];
+	struct ns_tcp *flows[FLOWS];
+	struct fake *f = fake_new(false);
+	uint64_t queued = 0;
+	int i, n;
+
+	for (i = 0; i < FLOWS; i++) {
+		client_init(&c[i], f, 4, (uint16_t)(1000 + i));
+		client_connect(&c[i]);
+		flows[i] = f->t;
+		client_send(&c[i], data, 1);	/* the large window is announced */
+		fake_flush(f);
+		client_pull(&c[i]);
+	}
+	for (i = 0; i < FLOWS; i++) {
+		for (n = 0; n < 4; n++) {
+			client_send(&c[i], data, 60000);
+			fake_clear(f);
+		}
+		fake_flush(f);
+		fake_clear(f);
+		queued += ns_tcp_readable(flows[i]);
+	}
+	ck_assert_uint_le(queued, (128 << 20) + 60000);
+	ck_assert_uint_gt(ns_counters(f->ns)->rx_over_budget, 0);
+	ck_assert_uint_eq(ns_counters(f->ns)->no_buffer, 0);
+	/* read a little: still far too much, the window stays shut */
+	ns_tcp_read(f->ns, flows[0], read_back, 200000);
+	fake_flush(f);
+	fake_wait(f, 2000);
+	for (; fake_peek(f); fake_drop(f))
+		ck_assert_uint_ne(get_be16(fake_peek(f)->data + 22), 1000);
+	/* read all: it opens, also of those that waited */
+	for (i = 1; i < FLOWS; i++)
+		ns_tcp_read(f->ns, flows[i], read_back, sizeof(read_back));
+	fake_flush(f);
+	fake_flush(f);
+	for (n = 0; fake_peek(f); fake_drop(f))
+		if (get_be16(fake_peek(f)->data + 22) == 1000)
+			n++;
+	ck_assert_int_gt(n, 0);
+	fake_free(f);
+}
+END_TEST
+
 START_TEST(idle_flows_are_on_no_timer)
 {
 	struct bufpool *pool = bufpool_new(16384, 100);
@@ -753,11 +828,13 @@ int main(void)
 	tcase_add_loop_test(c, app_that_never_answers_probes_is_given_up, 0, ENVIRONMENTS);
 	tcase_add_loop_test(c, shut_window_of_ours, 0, ENVIRONMENTS);
 	tcase_add_loop_test(c, segment_over_the_edge_of_the_window, 0, ENVIRONMENTS);
+	tcase_add_loop_test(c, bytes_behind_the_fin_are_none, 0, ENVIRONMENTS);
 	tcase_add_loop_test(c, segments_out_of_order_and_twice, 0, ENVIRONMENTS);
 	tcase_add_loop_test(c, lost_packets_are_sent_again, 0, ENVIRONMENTS);
 	tcase_add_loop_test(c, app_that_vanished_is_given_up, 0, ENVIRONMENTS);
 	tcase_add_loop_test(c, kernel_that_takes_no_super_segments, 0, 2);
 	tcase_add_loop_test(c, smaller_mtu_behind_the_app, 0, ENVIRONMENTS);
+	tcase_add_test(c, bytes_that_nobody_reads_are_bounded);
 	tcase_add_loop_test(c, idle_flows_are_on_no_timer, 0, ENVIRONMENTS);
 	tcase_add_loop_test(c, a_thousand_flows, 0, 2);
 	suite_add_tcase(s, c);
