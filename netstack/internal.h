@@ -269,10 +269,11 @@ bool rate_take(struct rate *r, uint32_t per_second, uint64_t now);
  * holds it; references may be kept */
 void packet_input(struct netstack *ns, struct buf *b, struct pkt *p, uint16_t segment);
 
-/* ---- tcp.c, tcp_lwip.c ----------------------------------------------------- */
+/* ---- flow.c, tcp.c, tcp_segment.c -------------------------------------------- */
 
 int tcp_start(struct netstack *ns);
 void tcp_stop(struct netstack *ns);
+uint64_t timed_run(struct netstack *ns);	/* Return: when next, NEVER */
 void tcp_packet(struct netstack *ns, struct buf *b, const struct pkt *p);
 void tcp_too_big(struct netstack *ns, const struct ns_tuple *t, uint32_t mtu);
 /* send an empty segment; ack with TH_ACK only */
@@ -284,11 +285,17 @@ void flow_forget(struct netstack *ns, struct ns_tcp *t);
 void flow_dirty(struct netstack *ns, struct ns_tcp *t);
 void flow_wait(struct link *list, struct ns_tcp *t, uint64_t due);
 void flow_dispatch(struct netstack *ns, struct ns_tcp *t);
-uint64_t timed_run(struct netstack *ns);	/* Return: when next, NEVER */
+/* dirty_run() - do what flows have to do since the last time */
 void dirty_run(struct netstack *ns);
+
+/* ---- tcp_lwip.c, tcp_send.c ---------------------------------------------------- */
 
 int lwip_start(struct netstack *ns);
 void lwip_stop(struct netstack *ns);
+/* lwip_enter() - point lwIP's lists at the flow; lwip_leave() - store back what
+ * lwIP made of it: t->pcb may be NULL then, t->events say why */
+void lwip_enter(struct ns_tcp *t);
+void lwip_leave(struct netstack *ns, struct ns_tcp *t);
 /* Return: 0, -ENOMEM */
 int lwip_accept(struct netstack *ns, struct ns_tcp *t, const struct held *h);
 void lwip_input(struct netstack *ns, struct ns_tcp *t, struct buf *b, struct tcp_view *v);
