@@ -399,6 +399,7 @@ void lwip_abort(struct netstack *ns, struct ns_tcp *t)
 	tcp_abort(t->pcb);
 	lwip_leave(ns, t);
 }
+
 /* ---- start and end ---------------------------------------------------------------- */
 
 int lwip_start(struct netstack *ns)

@@ -104,6 +104,7 @@ static void held_packet(struct netstack *ns, struct ns_tcp *t, const struct tcp_
 	}
 	/* else the same SYN again, or nothing that could be answered yet */
 }
+
 /* ---- segments of flows ------------------------------------------------------------ */
 
 /*
