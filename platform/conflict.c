@@ -51,10 +51,17 @@ int conflict_find(const struct plan_names *n, char *what, size_t size)
 		snprintf(what, size, "an interface %s is there already and is not ours", n->tun);
 		return -EEXIST;
 	}
-	if (nft_has_table("inet", n->nft) || nft_has_table("arp", n->nft)) {
-		snprintf(what, size, "an nft table %s %s is there already and is not ours",
-			 nft_has_table("inet", n->nft) ? "inet" : "arp", n->nft);
-		return -EEXIST;
+	for (unsigned int i = 0; i < 2; i++) {
+		const char *family = i ? "arp" : "inet";
+
+		err = nft_has_table(family, n->nft);
+		if (err < 0)
+			return err;
+		if (err) {
+			snprintf(what, size, "an nft table %s %s is there already and is not ours",
+				 family, n->nft);
+			return -EEXIST;
+		}
 	}
 	return 0;
 }

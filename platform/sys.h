@@ -48,7 +48,8 @@ int addr_present(const struct plan_item *i, const struct plan_names *n);
 
 int tun_open(const struct plan_names *n, int *fd, bool *vnet_hdr);
 int nft_run(const char *text);
-bool nft_has_table(const char *family, const char *name);
+/* nft_has_table() - 1 or 0; a negative errno: it cannot be known */
+int nft_has_table(const char *family, const char *name);
 int nft_present(const struct plan_item *i, const struct plan_names *n);
 int sysctl_read(const char *path, uint32_t *value);
 int sysctl_write(const char *path, uint32_t value);
