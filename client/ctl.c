@@ -132,11 +132,11 @@ static int open_failed(const struct ctl_opts *o, int err)
 {
 	if (err == -EACCES || err == -EPERM) {
 		fprintf(stderr, "apptunnel: %s/" NAMES_CONTROL_SOCKET ": only root and members of "
-			"group " NAMES_USER " may do this\n", o->run_dir);
+			"group " NAMES_USER " may do this (try sudo)\n", o->run_dir);
 		return CTL_PERMISSION;
 	}
-	fprintf(stderr, "apptunnel: apptunneld is not running (%s/" NAMES_CONTROL_SOCKET ": %s)\n",
-		o->run_dir, strerror(-err));
+	fprintf(stderr, "apptunnel: apptunneld is not running (%s/" NAMES_CONTROL_SOCKET ": %s); "
+		"start it as root: apptunneld\n", o->run_dir, strerror(-err));
 	return CTL_NO_DAEMON;
 }
 
@@ -153,8 +153,13 @@ static int patience_ms(const struct control_request *req)
 }
 
 /* One line of the answer.  Return: -1: more follow; else the exit code */
-static int take_line(const char *line)
+static int take_line(char *line)
 {
+	/* an engine is trusted with less than a terminal can be told to do */
+	for (char *p = line; *p; p++) {
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = *p == '\t' ? '\t' : '?';
+	}
 	if (!strncmp(line, "out ", 4)) {
 		puts(line + 4);
 	} else if (!strncmp(line, "err ", 4)) {
@@ -231,7 +236,8 @@ static int relay(int fd, int patience, const sigset_t *unblocked)
 		take_bytes(&a);
 		fflush(stdout);
 	}
-	return told ? CTL_SIGNALLED + (int)signalled : a.code;
+	/* it may have come up, or been undone, just before the signal did */
+	return told && a.code ? CTL_SIGNALLED + (int)signalled : a.code;
 }
 
 int ctl_request(const struct ctl_opts *o, const struct control_request *req)

@@ -232,8 +232,10 @@ void daemon_link_state(struct engine *e)
 	m.u.state.attempts_over = e->attempts_over;
 	if (s->cause != CAUSE_NONE && s->state != SESSION_UP) {
 		m.u.state.exit = (uint8_t)info->exit;
-		snprintf(text, sizeof(text), "%.200s%s%.250s%s", info->text, s->why[0] ? " (" : "",
-			 s->why, s->why[0] ? ")" : "");
+		size_t len = strlen(info->text) - 1;	/* without the sentence's full stop */
+
+		snprintf(text, sizeof(text), "%.*s%s%.250s%s", (int)(len < 200 ? len : 200),
+			 info->text, s->why[0] ? " (" : "", s->why, s->why[0] ? ")" : "");
 		log_printable(text, sizeof(text), m.u.state.text, sizeof(m.u.state.text));
 	}
 	e->state_unsaid = helper_send(HELPER_FD, &m, NULL, 0) < 0;

@@ -271,7 +271,7 @@ static int run_batch(struct apply *a, const struct plan *plan,
 		int r = announce(a, plan, items[k]);
 
 		if (r < 0) {
-			snprintf(why, size, "writing the journal for \"");
+			snprintf(why, size, "announcing it in the journal: ");
 			explain(plan, items[k], r, why + strlen(why), size - strlen(why));
 			retract(a, first);
 			return r;
@@ -442,8 +442,8 @@ int apply_lock(struct apply *a, const struct plan *plan, char *why, size_t size)
 	}
 	err = journal_create(&a->j, a->dir, a->stem, &plan->names);
 	if (err) {
-		snprintf(why, size, "the journal in %s cannot be written: %s", a->state_dir,
-			 strerror(-err));
+		snprintf(why, size, "the journal in %s cannot be written: %s.  Without it nothing "
+			 "is changed, for it could not be undone", a->state_dir, strerror(-err));
 		return err == -EEXIST ? -EIO : err;
 	}
 	err = run_inbound(a, plan, why, size);

@@ -347,8 +347,8 @@ static int clean_leftovers(struct daemon *d)
 	int n = apply_cleanup(&sys_linux, NULL, d->o.state_dir, say_cleanup, NULL);
 
 	if (n < 0) {
-		report(REPORT_ERROR, "cleanup.incomplete", "not everything could be undone: %s",
-		       strerror(-n));
+		report(REPORT_ERROR, "cleanup.incomplete", "not everything could be undone (%s); "
+		       "the lines above say what stayed", strerror(-n));
 		return EXIT_UNDO;
 	}
 	if (n || d->o.cleanup)

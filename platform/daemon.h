@@ -116,6 +116,7 @@ struct slot {
 	/* as the engine says */
 	uint8_t state, exit, attempts_over;
 	char text[256];
+	char said[256];		/* the last cause that those who wait were told */
 	uint64_t since;		/* of state, ms */
 	bool was_up;		/* only disconnect releases from here on */
 	bool keep;		/* connect --keep-trying */

@@ -65,11 +65,11 @@ int files_list(const char *dir, char stems[FILES_LIST_MAX][FILES_STEM_MAX])
 const char *files_check_stat(unsigned int mode, unsigned int uid, unsigned int euid, bool secret)
 {
 	if (S_ISLNK(mode))
-		return "is a symbolic link";
+		return "is a symbolic link; put the file itself there";
 	if (!S_ISREG(mode))
 		return "is not a regular file";
 	if (uid != 0 && uid != euid)
-		return "does not belong to root";
+		return "does not belong to root (chown root)";
 	if (mode & (S_IWGRP | S_IWOTH))
 		return "can be written by others (chmod go-w)";
 	if (secret && (mode & (S_IRWXG | S_IRWXO)))
@@ -86,8 +86,11 @@ static int judge(int fd, const char *label, const char *path, bool secret, char 
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		int err = fd < 0 ? -fd : errno;
 
-		wrong = err == ELOOP ? "is a symbolic link" : strerror(err);
-		snprintf(why, size, "%s %.400s: %s", label, path, wrong);
+		if (err == ELOOP)
+			snprintf(why, size, "%s %.400s %s", label, path,
+				 files_check_stat(S_IFLNK, 0, 0, false));
+		else
+			snprintf(why, size, "%s %.400s: %s", label, path, strerror(err));
 		if (fd >= 0)
 			close(fd);
 		return -err;
@@ -188,8 +191,10 @@ int files_open_profile(const char *dir, const char *stem, char *why, size_t size
 		ro = files_seal(to);
 	if (err || ro < 0) {
 		err = err ? err : ro;
-		snprintf(why, size, "profile %s: %s", name,
-			 err == -EFBIG ? "is larger than 1 MiB" : strerror(-err));
+		if (err == -EFBIG)
+			snprintf(why, size, "profile %s is larger than 1 MiB", name);
+		else
+			snprintf(why, size, "profile %s: %s", name, strerror(-err));
 	}
 	if (to >= 0)
 		close(to);

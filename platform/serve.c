@@ -305,12 +305,17 @@ static void say_progress(struct slot *s)
 {
 	const struct profile_host *h = &s->profile->hosts[0];
 
-	if (s->text[0])
+	if (s->text[0]) {
+		if (!strcmp(s->text, s->said))
+			return;		/* the next attempt ended as the last one */
+		memcpy(s->said, s->text, sizeof(s->said));
 		slot_say(s, "apptunnel: %s", s->text);
-	else if (s->state == SESSION_RESOLVING)
+		slot_say(s, "apptunnel: trying again ...");
+	} else if (s->state == SESSION_RESOLVING) {
 		slot_say(s, "apptunnel: resolving %s ...", h->name);
-	else
+	} else {
 		slot_say(s, "apptunnel: %s ...", slot_state_name(s));
+	}
 }
 
 /* Refused, not trusted, or unusable: no time-out will mend it. */

@@ -400,6 +400,7 @@ static void wait_for_up(struct client *c, struct slot *s)
 {
 	uint32_t ms = c->req.timeout_ms ? c->req.timeout_ms : CONTROL_CONNECT_MS;
 
+	s->said[0] = '\0';
 	c->slot = s;
 	c->wait = CLIENT_UP;
 	c->deadline = c->d->now + ms;
@@ -450,8 +451,8 @@ void supervise_connect(struct daemon *d, struct client *c, const char *stem)
 	text = files_open_profile(d->o.profile_dir, stem, why, sizeof(why));
 	if (text < 0) {
 		if (text == -ENOENT)
-			client_say(c, "err", "apptunnel: no profile %s in %s", stem,
-				   d->o.profile_dir);
+			client_say(c, "err", "apptunnel: no profile %s in %s; `apptunnel profile "
+				   "list` shows those that are there", stem, d->o.profile_dir);
 		else
 			client_say(c, "err", "apptunnel: %s", why);
 		client_exit(c, text == -ENOENT ? EXIT_NO_PROFILE : EXIT_PROFILE);
