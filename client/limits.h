@@ -24,6 +24,7 @@
 #define LIMIT_HTTP_BODY		16384	/* bytes */
 #define LIMIT_HTTP_LINES	64
 #define LIMIT_CONFIG		16384	/* bytes of CONFIG */
+#define LIMIT_CONFIG_US		(1 * USEC_PER_SEC)	/* between two that are applied (section 3) */
 #define LIMIT_BACKOFF_FIRST_US	(500 * USEC_PER_MSEC)
 #define LIMIT_BACKOFF_MAX_US	(60 * USEC_PER_SEC)
 #define LIMIT_BACKOFF_RESUME_US	(5 * USEC_PER_SEC)	/* while a session can be resumed */
@@ -69,7 +70,6 @@
 #define LIMIT_RECORD		16384		/* plaintext bytes of a TLS record */
 #define LIMIT_RECORD_EXTRA	256		/* header, tag and padding of one, with room to spare */
 #define LIMIT_TLS_BATCH		(128u << 10)	/* bytes of records that are sent by one send() */
-#define LIMIT_TLS_READ		(256u << 10)	/* bytes taken by one recv() */
 #define LIMIT_PEM		(1u << 20)	/* bytes of an identity or pin file */
 #define LIMIT_CA		(8u << 20)	/* bytes of a CA bundle */
 

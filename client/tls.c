@@ -236,8 +236,11 @@ static bool context_rules(struct tls_ctx *c, const struct profile *p)
 			      SSL_OP_NO_EXTENDED_MASTER_SECRET);
 	SSL_CTX_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
 			 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
+	/*
+	 * One recv() brings a record and the next one's first bytes.  A larger buffer
+	 * costs more than it saves: OpenSSL moves all of the rest for each record.
+	 */
 	SSL_CTX_set_read_ahead(c->ssl, 1);
-	SSL_CTX_set_default_read_buffer_len(c->ssl, LIMIT_TLS_READ);
 	SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_CLIENT |
 				       SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(c->ssl, ticket_came);

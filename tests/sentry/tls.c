@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define TLS_READ_BUFFER	(128 * 1024)	/* one recv() brings several records */
 #define TLS_REKEY	(64ull << 30)	/* bytes written under one key, TLS 1.3 */
 
 /* ---- the socket under OpenSSL -------------------------------------------- */
@@ -199,8 +198,11 @@ int tls_init(struct sentry *s)
 			    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(s->tls, SSL_MODE_ENABLE_PARTIAL_WRITE |
 			 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/*
+	 * One recv() brings a record and the next one's first bytes.  A larger buffer
+	 * costs more than it saves: OpenSSL moves all of the rest for each record.
+	 */
 	SSL_CTX_set_read_ahead(s->tls, 1);
-	SSL_CTX_set_default_read_buffer_len(s->tls, TLS_READ_BUFFER);
 	/* tickets carry the session, nothing is kept here */
 	SSL_CTX_set_session_cache_mode(s->tls, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_session_id_context(s->tls, (const unsigned char *)"atp", 3);
