@@ -141,7 +141,7 @@ Certificate = %s/pki/sentry.crt
 PrivateKey = %s/pki/sentry.key
 DeviceCa = %s/pki/ca.crt
 Devices = %s
-Services = "<IP_ANY>;<TCP_ANY>;TCP_Echo"
+Services = "<IP_ANY>;<TCP_ANY>;TCP_Echo;TCP_Named"
 Dns = 10.1.0.53
 Search = corp.internal
 Audit = %s
@@ -545,6 +545,13 @@ def check_services(e, port):
     equal("TCP_Echo: nothing but its servers", 5,
           c.want(REFUSED, c.open(TCP, "127.0.0.1", port ^ 1)).reason)
     c.close()
+    c = e.session(service="TCP_Named")
+    c.want(OPENED, c.open(TCP, None, port, name="echo.corp.internal"))
+    c.want(OPENED, c.open(TCP, "127.0.0.1", port, name="echo.corp.internal"))
+    report(True, "TCP_Named: its server by name, with the address that it leads to")
+    equal("TCP_Named: another address under that name", 5,
+          c.want(REFUSED, c.open(TCP, "127.0.0.2", port, name="echo.corp.internal")).reason)
+    c.close()
 
 
 def check_faults(e, port):
@@ -747,8 +754,9 @@ def main():
                      "metadata.corp.internal": "169.254.169.254"})
     pings = ping_range("0 0")
     e = Endpoint(work, "AllowLoopback = true\nIdleUdp = 2\nIdleDns = 1\n"
+                       'Server.TCP_Named = "echo.corp.internal:%d"\n'
                        'Server.TCP_Echo = "127.0.0.1:%d"\n'
-                       "Resolvers = 127.0.0.1:%d\n" % (tcp, dns))
+                       "Resolvers = 127.0.0.1:%d\n" % (tcp, tcp, dns))
     if pings:
         equal("ping sockets are found", (True, True), (e.ready["ping4"], e.ready["ping6"]))
     e.udp = udp

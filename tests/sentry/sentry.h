@@ -311,6 +311,7 @@ enum stream_state {
 };
 
 struct opening {		/* until the far connection stands */
+	bool by_name;		/* a rule believed the name beside the address */
 	struct mux_open open;
 	struct ipaddr addrs[SENTRY_NAME_ADDRS];
 	uint32_t n_addrs, next_addr;

@@ -34,8 +34,10 @@ bool stream_allowed(const struct conf *c, const struct ipaddr *a)
 	       memcmp(a->bytes, zero, 12) != 0;
 }
 
-static bool service_allows(const struct service *sv, const struct mux_open *o)
+/* @by_name: a rule believed the name, and the address that came beside it is yet to prove it */
+static bool service_allows(const struct service *sv, const struct mux_open *o, bool *by_name)
 {
+	*by_name = false;
 	switch (sv->kind) {
 	case SERVICE_IP_ANY:
 		return true;
@@ -49,9 +51,13 @@ static bool service_allows(const struct service *sv, const struct mux_open *o)
 	for (uint32_t i = 0; i < sv->n_servers; i++) {
 		const struct server *s = &sv->servers[i];
 
-		if (s->port == o->port && (s->addr.family ? addr_equal(&s->addr, &o->addr) :
-					   strcasecmp(s->host, o->name) == 0))
+		if (s->port != o->port)
+			continue;
+		if (s->addr.family ? addr_equal(&s->addr, &o->addr) :
+				     strcasecmp(s->host, o->name) == 0) {
+			*by_name = !s->addr.family && o->addr.family;
 			return true;
+		}
 	}
 	return !sv->n_servers;
 }
@@ -269,7 +275,7 @@ void stream_proceed(struct stream *st)
 		stream_refuse(st, MUX_REF_NAME);
 		return;
 	}
-	if (!service_allows(ses->service, o)) {
+	if (!service_allows(ses->service, o, &st->opening->by_name)) {
 		deny(st, "service");
 		return;
 	}
@@ -281,7 +287,7 @@ void stream_proceed(struct stream *st)
 		stream_refuse(st, MUX_REF_LIMIT);
 		return;
 	}
-	if (!o->addr.family) {
+	if (!o->addr.family || st->opening->by_name) {
 		struct ipaddr literal;
 
 		if (addr_parse(o->name, &literal) == 0) {
@@ -304,6 +310,16 @@ void stream_resolved(struct stream *st, int err, const struct ipaddr *addrs, uin
 		event_audit(st, op, &st->addr, st->port, "NONE", "name not found");
 		stream_refuse(st, err == -ETIMEDOUT ? MUX_REF_TIMEOUT : MUX_REF_NAME);
 		return;
+	}
+	if (op->by_name) {	/* with both, the address is dialled, if the name leads there */
+		while (n && !addr_equal(&addrs[n - 1], &op->open.addr))
+			n--;
+		if (!n) {
+			deny(st, "the name does not lead to that address");
+			return;
+		}
+		addrs += n - 1;
+		n = 1;
 	}
 	for (uint32_t i = 0; i < n && op->n_addrs < SENTRY_NAME_ADDRS; i++)
 		if (stream_allowed(c, &addrs[i]))
