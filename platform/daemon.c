@@ -11,6 +11,7 @@
  *
  * One thread, one poll loop; main() names the phases.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -22,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -34,6 +36,8 @@
 
 #define HOSTS_FILE	"/etc/hosts"
 #define LOCK_FILE	"apptunneld.pid"
+#define NOFILE_WANTED	1024	/* descriptors: clients, engines, 32 sockets at once */
+#define POLL_FAILED_MS	100
 #define NET_SETTLE_MS	500	/* a change of the network is rarely one message */
 
 enum {
@@ -486,8 +490,11 @@ static void turn(struct daemon *d)
 	for (i = 0; i < DAEMON_CLIENTS; i++)
 		p[P_CLIENTS + i] = (struct pollfd){ .fd = d->clients[i].fd,
 						    .events = client_events(&d->clients[i]) };
-	if (poll(p, P_COUNT, time_left(d)) < 0)
+	if (poll(p, P_COUNT, time_left(d)) < 0) {
+		if (errno != EINTR)	/* no memory, or a limit below P_COUNT: it may pass */
+			(void)poll(NULL, 0, POLL_FAILED_MS);
 		return;
+	}
 	d->now = now_ms();
 	if (p[P_SIGNAL].revents)
 		signals_ready(d);
@@ -529,16 +536,30 @@ static void finish(struct daemon *d)
 	report(REPORT_INFO, "daemon.end", "the daemon ends");
 }
 
+/* ---- phase: begin -------------------------------------------------------- */
+
+/* Whatever our parent left open or closed, and however few it allowed us. */
+static void tidy_descriptors(void)
+{
+	struct rlimit r;
+	int fd;
+
+	do	/* nothing of ours may get the numbers 0, 1, 2 */
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	(void)close_range(STDERR_FILENO + 1, ~0u, 0);
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < NOFILE_WANTED) {
+		r.rlim_cur = r.rlim_max < NOFILE_WANTED ? r.rlim_max : NOFILE_WANTED;
+		(void)setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static struct daemon d;
 	int code, err;
 
-	do	/* whoever started us without 0, 1, 2: nothing else may get these numbers */
-		err = open("/dev/null", O_RDWR);
-	while (err >= 0 && err <= STDERR_FILENO);
-	if (err >= 0)
-		close(err);
+	tidy_descriptors();
 	report_init();
 	code = take_options(&d.o, argc, argv);
 	if (code < 0)
