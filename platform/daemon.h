@@ -36,8 +36,8 @@
 #define DAEMON_SOCKETS_BURST	4096	/* marked sockets an engine may get at once, */
 #define DAEMON_SOCKETS_S	1024	/* and a second after that */
 #define DAEMON_MESSAGES		64	/* of one engine in one turn */
-#define DAEMON_WORDS_BURST	512	/* what an engine may say at once: a state costs 1, */
-#define DAEMON_WORDS_S		32	/* and a second after that; more ends it */
+#define DAEMON_WORDS_BURST	2048	/* what an engine may say at once: a state costs 1, */
+#define DAEMON_WORDS_S		256	/* and a second after that; more ends it */
 #define DAEMON_WORDS_OFFER	16	/* an offer: the machine is read back for it */
 #define DAEMON_TELL_MS		1000	/* a failure that repeats is logged so often */
 #define DAEMON_ACCEPT_MS	1000	/* out of descriptors: look at the socket again after */
@@ -115,15 +115,19 @@ struct slot {
 
 	/* as the engine says */
 	uint8_t state, exit, attempts_over;
-	char text[256];
-	char said[256];		/* the last cause that those who wait were told */
+	char text[512];
+	char said[512];		/* the last cause that those who wait were told */
 	uint64_t since;		/* of state, ms */
 	bool was_up;		/* only disconnect releases from here on */
 	bool keep;		/* connect --keep-trying */
 
 	int end_exit;		/* SLOT_STOPPING: for whoever waits for "up" */
-	char end_text[512];
+	char end_text[768];
 };
+
+/* copied as a whole, with its end */
+_Static_assert(sizeof(((struct slot *)0)->text) ==
+	       sizeof(((struct helper_msg *)0)->u.state.text), "text of a state");
 
 struct daemon_opts {
 	const char *profile_dir, *run_dir, *state_dir, *resolv_conf, *hosts;

@@ -247,7 +247,7 @@ static void engine_start(struct daemon *d, struct slot *s)
 		slot_say(s, "apptunnel: %s", why);
 		engine_later(d, s);
 		s->exit = EXIT_UNEXPECTED;
-		snprintf(s->text, sizeof(s->text), "%.255s", why);
+		snprintf(s->text, sizeof(s->text), "%s", why);
 		return;
 	}
 	s->phase = SLOT_RUNNING;
@@ -509,7 +509,7 @@ void supervise_timeout(struct daemon *d, struct client *c)
 	bool dialling = s->phase == SLOT_RUNNING && s->state != SESSION_RECONNECTING;
 	unsigned int ms = c->req.timeout_ms ? c->req.timeout_ms : CONTROL_CONNECT_MS;
 	int exit = EXIT_TIMEOUT;
-	char text[400];
+	char text[sizeof(s->text) + 128];
 
 	if (s->phase == SLOT_STOPPING)
 		return;
