@@ -109,6 +109,11 @@ static void answered(struct conn *c, enum atp_answer_kind kind, const uint8_t *r
 	case ATP_ANSWER_MORE:
 		return;
 	case ATP_ANSWER_ACCEPTED:
+		if (a->resumed) {	/* it would send no CONFIG */
+			conn_fail(c, CAUSE_ODD_ANSWER,
+				  "the answer resumes a session, which was not asked for");
+			return;
+		}
 		memcpy(c->early, rest, len);
 		c->early_len = len;
 		c->tls->phase = TLS_LIVE;

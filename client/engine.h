@@ -60,6 +60,8 @@ struct engine {
 	struct atp_config config;	/* Sentry's last */
 	struct plan_offer offer;	/* what of it is in use */
 	bool have_config, offer_pending, attached;
+	bool offer_due;			/* the daemon has not heard of the latest offer */
+	uint64_t offer_at;		/* not before then, us */
 	uint64_t bytes_in, bytes_out;	/* of all connections */
 	uint64_t tune_since, tune_bytes; /* where the present rate is measured from */
 

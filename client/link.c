@@ -66,9 +66,9 @@ static void link_live(struct engine *e, uint64_t now)
 		return;
 	}
 	e->rx_start = e->rx_end = 0;
-	e->have_config = e->offer_pending = e->attached = false;
+	e->have_config = e->offer_pending = e->offer_due = e->attached = false;
 	e->out_blocked = e->rx_starved = false;
-	e->up_probe = 0;
+	e->up_probe = e->offer_at = 0;
 	e->live_since = now;
 	link_read(e, now);	/* frames may have come with the 101 */
 }
@@ -148,7 +148,7 @@ static void link_drop(struct engine *e, bool clean, uint64_t now)
 	e->rx = NULL;
 	e->rx_start = e->rx_end = 0;
 	e->answer_by = 0;
-	e->offer_pending = e->have_config = false;
+	e->offer_pending = e->offer_due = e->have_config = false;
 }
 
 void link_lost(struct engine *e, enum cause cause, uint32_t retry_after_s,
@@ -232,13 +232,38 @@ static void link_make_offer(struct engine *e)
 	}
 }
 
+/* Sentry broke the protocol where the mux could not see it: say so, then end. */
+static void link_violated(struct engine *e, const char *why, uint64_t now)
+{
+	mux_goaway(e->mux, MUX_PROTOCOL_ERROR, 0, why);
+	link_write(e, now);
+	link_lost(e, CAUSE_PROTOCOL, 0, why, now);
+}
+
+/*
+ * Have the offer applied: one at a time, and later ones of a session not
+ * faster than an honest Sentry makes them.  Return: when to look again
+ */
+static uint64_t link_offer(struct engine *e, uint64_t now)
+{
+	if (!e->offer_due || e->offer_pending)
+		return UINT64_MAX;
+	if (now < e->offer_at)
+		return e->offer_at;
+	e->offer_due = false;
+	e->offer_pending = true;
+	e->offer_at = now + LIMIT_CONFIG_US;
+	daemon_link_offer(e);
+	return UINT64_MAX;
+}
+
 static void link_config(struct engine *e, const struct mux_event *ev, uint64_t now)
 {
 	struct plan_offer before = e->offer;
 	char why[256];
 
 	if (atp_config_parse((const char *)ev->data, ev->len, &e->config, why, sizeof(why)) < 0) {
-		link_lost(e, CAUSE_PROTOCOL, 0, why, now);
+		link_violated(e, why, now);
 		return;
 	}
 	if (why[0])
@@ -255,13 +280,15 @@ static void link_config(struct engine *e, const struct mux_event *ev, uint64_t n
 		e->offer.mtu = before.mtu;
 	}
 	if (!e->offer.addr4.family && !e->offer.addr6.family) {
-		link_lost(e, CAUSE_PROTOCOL, 0, "CONFIG names no interface address and the profile has no TunIP", now);
+		link_violated(e, "CONFIG names no interface address and the profile has no TunIP",
+			      now);
 		return;
 	}
 	e->have_config = true;
-	e->offer_pending = true;
 	link_state(e, SE_CONFIGURING, CAUSE_NONE, NULL, now);
-	daemon_link_offer(e);
+	if (!e->attached || memcmp(&before, &e->offer, sizeof(before)))
+		e->offer_due = true;
+	link_offer(e, now);
 }
 
 void link_applied(struct engine *e, int error, uint64_t now)
@@ -269,10 +296,13 @@ void link_applied(struct engine *e, int error, uint64_t now)
 	if (!e->offer_pending || !e->mux)
 		return;		/* the connection it was for is gone */
 	e->offer_pending = false;
+	if (error == -EADDRINUSE || error == -EINVAL) {
+		link_violated(e, error == -EINVAL ? "Sentry offers what it may not" :
+			      "Sentry offers an address that this machine already has", now);
+		return;
+	}
 	if (error || !e->tunnel) {
-		link_lost(e, error == -EADDRINUSE ? CAUSE_PROTOCOL : CAUSE_CUT, 0,
-			  error == -EADDRINUSE ? "Sentry offers an address that this machine already has" :
-			  "the daemon could not apply what Sentry offers", now);
+		link_lost(e, CAUSE_CUT, 0, "the daemon could not apply what Sentry offers", now);
 		return;
 	}
 	tunnel_set_offer(e->tunnel, &e->offer);
@@ -552,6 +582,10 @@ uint64_t link_timer(struct engine *e, uint64_t now)
 	}
 	if (e->mux) {
 		t = mux_timer(e->mux, now);
+		until = t < until ? t : until;
+	}
+	if (e->mux) {
+		t = link_offer(e, now);
 		until = t < until ? t : until;
 	}
 	if (e->mux && e->answer_by && !e->attached) {

@@ -134,6 +134,13 @@ int serve_simple(struct slot *s, enum helper_type type)
 	return helper_send(s->sock, &msg, NULL, 0);
 }
 
+/* End it, and do nothing more of what it still asks for. */
+static void engine_useless(struct slot *s)
+{
+	slot_kill(s);
+	serve_close(s);
+}
+
 /* ---- sockets ------------------------------------------------------------- */
 
 static int socket_make(uint8_t kind, uint8_t family, uint32_t mark)
@@ -217,7 +224,7 @@ static void serve_sockets(struct daemon *d, struct slot *s, const struct helper_
 		err = helper_send(s->sock, &answer, NULL, 0);
 	}
 	if (err)
-		slot_kill(s);		/* it does not read what it asked for */
+		engine_useless(s);	/* it does not read what it asked for */
 }
 
 /* ---- the offer ----------------------------------------------------------- */
@@ -274,7 +281,7 @@ static void serve_offer(struct daemon *d, struct slot *s, const struct helper_ms
 	else if (err || (system && s->applied))
 		/* without the TUN's descriptor it is of no use; the one that it has went
 		 * with what was undone */
-		slot_kill(s);
+		engine_useless(s);
 	s->applied = !system && (s->applied || !answer.u.applied.error);
 }
 
