@@ -79,7 +79,7 @@ struct assocs *assocs_new(struct tunnel *t)
 
 static struct assoc **bucket_of(struct tunnel *t, const struct assoc_key *key)
 {
-	return &t->assocs->buckets[key_hash(t->key, key, sizeof(*key)) % ASSOC_BUCKETS];
+	return &t->assocs->buckets[siphash24(t->key, key, sizeof(*key)) % ASSOC_BUCKETS];
 }
 
 static void key_make(struct assoc_key *key, uint8_t proto, const struct ns_tuple *tuple)

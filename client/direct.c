@@ -81,7 +81,7 @@ struct directs *directs_new(struct tunnel *t)
 
 static struct direct **bucket_of(struct tunnel *t, const struct direct_key *key)
 {
-	return &t->directs->buckets[key_hash(t->key, key, sizeof(*key)) % DIRECT_BUCKETS];
+	return &t->directs->buckets[siphash24(t->key, key, sizeof(*key)) % DIRECT_BUCKETS];
 }
 
 static void age_remove(struct age_list *l, struct direct *d)

@@ -151,7 +151,7 @@ void dnsnames_free(struct dnsnames *n)
 
 static uint16_t *head_of(struct dnsnames *n, const struct ipaddr *a)
 {
-	return &n->heads[key_hash(n->key, a, sizeof(*a)) % DNS_NAMES];
+	return &n->heads[siphash24(n->key, a, sizeof(*a)) % DNS_NAMES];
 }
 
 static struct entry *find(struct dnsnames *n, const struct ipaddr *a)

@@ -28,53 +28,6 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* ---- keyed hash (SipHash-1-3) ------------------------------------------------------ */
-
-static inline uint64_t rotl(uint64_t x, int n)
-{
-	return x << n | x >> (64 - n);
-}
-
-static inline void sip_round(uint64_t v[4])
-{
-	v[0] += v[1];
-	v[1] = rotl(v[1], 13) ^ v[0];
-	v[0] = rotl(v[0], 32);
-	v[2] += v[3];
-	v[3] = rotl(v[3], 16) ^ v[2];
-	v[0] += v[3];
-	v[3] = rotl(v[3], 21) ^ v[0];
-	v[2] += v[1];
-	v[1] = rotl(v[1], 17) ^ v[2];
-	v[2] = rotl(v[2], 32);
-}
-
-uint64_t key_hash(const uint64_t key[2], const void *data, size_t len)
-{
-	uint64_t v[4] = { key[0] ^ 0x736f6d6570736575ull, key[1] ^ 0x646f72616e646f6dull,
-			  key[0] ^ 0x6c7967656e657261ull, key[1] ^ 0x7465646279746573ull };
-	const uint8_t *p = data;
-	uint64_t m, last = (uint64_t)len << 56;
-
-	for (; len >= 8; p += 8, len -= 8) {
-		memcpy(&m, p, 8);
-		v[3] ^= m;
-		sip_round(v);
-		v[0] ^= m;
-	}
-	m = 0;
-	memcpy(&m, p, len);
-	last |= m;
-	v[3] ^= last;
-	sip_round(v);
-	v[0] ^= last;
-	v[2] ^= 0xff;
-	sip_round(v);
-	sip_round(v);
-	sip_round(v);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
-
 bool tunnel_is_service(const struct tunnel *t, const struct ipaddr *a)
 {
 	return addr_equal(a, a->family == 4 ? &t->env.service4 : &t->env.service6);

@@ -10,6 +10,7 @@
 
 #include "client/limits.h"
 #include "client/tunnel.h"
+#include "netstack/siphash.h"
 
 #define DNS_PORT	53
 
@@ -33,7 +34,7 @@ struct tunnel {
 	bool hopeless;
 	bool tun_failed;		/* a read failed: logged once */
 	uint64_t now;			/* of this call into the tunnel, us */
-	uint64_t key[2];		/* of key_hash(), random */
+	uint64_t key[2];		/* of siphash24(), random */
 	struct tunnel_counters counters;
 	struct flows *flows;
 	struct assocs *assocs;
@@ -43,8 +44,6 @@ struct tunnel {
 
 /* Is @a the forwarder's address? */
 bool tunnel_is_service(const struct tunnel *t, const struct ipaddr *a);
-/* key_hash() - SipHash-1-3 of @len bytes under @key */
-uint64_t key_hash(const uint64_t key[2], const void *data, size_t len);
 
 /* ---- who may answer (peers.c) ---------------------------------------------- */
 

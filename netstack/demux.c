@@ -12,48 +12,6 @@ enum { VNET_GSO_NONE = 0, VNET_GSO_TCP4 = 1, VNET_GSO_TCP6 = 4, VNET_GSO_UDP = 5
 
 /* ---- keyed hash ------------------------------------------------------------- */
 
-static inline uint64_t rotl(uint64_t x, int n)
-{
-	return x << n | x >> (64 - n);
-}
-
-static inline void sip_round(uint64_t v[4])
-{
-	v[0] += v[1];
-	v[1] = rotl(v[1], 13) ^ v[0];
-	v[0] = rotl(v[0], 32);
-	v[2] += v[3];
-	v[3] = rotl(v[3], 16) ^ v[2];
-	v[0] += v[3];
-	v[3] = rotl(v[3], 21) ^ v[0];
-	v[2] += v[1];
-	v[1] = rotl(v[1], 17) ^ v[2];
-	v[2] = rotl(v[2], 32);
-}
-
-uint64_t siphash24(const uint64_t key[2], const uint64_t *words, size_t n)
-{
-	uint64_t v[4] = {
-		key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d,
-		key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573,
-	};
-	uint64_t last = (uint64_t)(n * 8) << 56;
-	size_t i;
-
-	for (i = 0; i <= n; i++) {
-		uint64_t m = i < n ? words[i] : last;
-
-		v[3] ^= m;
-		sip_round(v);
-		sip_round(v);
-		v[0] ^= m;
-	}
-	v[2] ^= 0xff;
-	for (i = 0; i < 4; i++)
-		sip_round(v);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
-
 uint32_t tuple_hash(const struct netstack *ns, const struct ns_tuple *t)
 {
 	uint64_t words[5], ports = (uint64_t)t->src_port << 16 | t->dst_port;
@@ -63,12 +21,12 @@ uint32_t tuple_hash(const struct netstack *ns, const struct ns_tuple *t)
 		memcpy(words, t->src.bytes, 4);
 		memcpy((uint8_t *)words + 4, t->dst.bytes, 4);
 		words[1] = ports | 4ull << 32;
-		h = siphash24(ns->hash_key, words, 2);
+		h = siphash24(ns->hash_key, words, 16);
 	} else {
 		memcpy(words, t->src.bytes, 16);
 		memcpy(words + 2, t->dst.bytes, 16);
 		words[4] = ports | 6ull << 32;
-		h = siphash24(ns->hash_key, words, 5);
+		h = siphash24(ns->hash_key, words, 40);
 	}
 	return (uint32_t)(h ^ h >> 32);
 }

@@ -14,6 +14,7 @@
 #include "netstack/buf.h"
 #include "netstack/netstack.h"
 #include "netstack/packet.h"
+#include "netstack/siphash.h"
 
 /* ---- bounds ---------------------------------------------------------- */
 
@@ -256,7 +257,6 @@ struct netstack {
 
 /* ---- demux.c ------------------------------------------------------------ */
 
-uint64_t siphash24(const uint64_t key[2], const uint64_t *words, size_t n);
 uint32_t tuple_hash(const struct netstack *ns, const struct ns_tuple *t);
 struct ns_tcp *flow_find(const struct netstack *ns, const struct ns_tuple *t, uint32_t hash);
 void flow_insert(struct netstack *ns, struct ns_tcp *t);

@@ -52,7 +52,7 @@ u32_t ns_tcp_isn(const ip_addr_t *local, u16_t local_port,
 	memcpy(words + 2, ip_2_ip6(remote)->addr, IP_IS_V6(remote) ? 16 : 4);
 	words[4] = (uint64_t)local_port << 16 | remote_port | 1ull << 63;
 	/* RFC 6528: a clock of 4 us and a secret of the connection */
-	return (u32_t)(stack->now / 4 + siphash24(stack->hash_key, words, 5));
+	return (u32_t)(stack->now / 4 + siphash24(stack->hash_key, words, 40));
 }
 
 static void addr_to_lwip(ip_addr_t *to, const struct ipaddr *from)
