@@ -167,6 +167,11 @@ $(OUT)/unit/client/%: $(OUT)/obj/tests/unit/client/%.o $(filter-out %/engine.o,$
 	@mkdir -p $(@D)
 	$(link) $(ENGINE_LIBS) $(CHECK_LIBS)
 
+# the cost of a packet: netstack and the mux without a kernel
+$(OUT)/bench/flat: $(call obj,tests/bench/flat.c) $(NETSTACK_A) $(ATP_A) $(PROFILES_A)
+	@mkdir -p $(@D)
+	$(link) -lcrypto -ljansson
+
 check-unit: unit-bins ## unit tests: no root, under 2 s
 	@scripts/check-unit $(UNIT_BIN)
 
@@ -190,7 +195,7 @@ demo: setup ## the whole product in namespaces, step by step; KEEP=1: a shell in
 	@scripts/demo $(if $(KEEP),--keep)
 
 bench: setup ## throughput beside a plain TLS relay
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory all $(OUT)/bench/flat
 	@tests/bench/run
 
 lint: ## static checks: compiler tidy, shellcheck, include arrows, banned functions

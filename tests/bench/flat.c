@@ -3,12 +3,15 @@
  * flat.c - does a packet cost the same whatever the number of flows?
  *
  * flat FLOWS PACKETS opens FLOWS TCP flows over a pretended TUN, then lets
- * PACKETS small requests arrive, round robin, each read and answered by the
- * owner and the answer acknowledged.  Only the second part is flat_run(), so
+ * PACKETS small requests arrive, round robin.  Each becomes a frame of the mux,
+ * a second mux plays Sentry and answers, the answer goes to the TUN and is
+ * acknowledged; timers are asked as often as the engine does.  Only the second
+ * part is flat_run(), so
  *
- *	valgrind --tool=callgrind --toggle-collect=flat_run build/flat 10 20000
+ *	valgrind --tool=callgrind --toggle-collect=flat_run build/bench/flat 10 20000
  *
- * counts the instructions of the packets alone; compare with 1000 flows.
+ * counts the instructions of the packets alone (of netstack and of both muxes);
+ * compare with 1000 flows.
  * Prints: "flows N packets N in N out N bytes_per_flow N".
  */
 #include <errno.h>
@@ -16,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/atp/mux.h"
 #include "netstack/netstack.h"
 #include "netstack/packet.h"
 #include "netstack/slab.h"
@@ -23,17 +27,21 @@
 #define FLOWS_MAX	60000ul
 #define REQUEST		100u
 #define ANSWER		200u
+#define WIRE		16384u	/* one record */
 
 struct app {
 	struct ns_tuple tuple;
 	struct ns_tcp *t;
+	struct mux_stream *near, *far;	/* in the client's mux, in Sentry's */
 	uint32_t seq, ack;
+	uint32_t answers;		/* bytes that Sentry has yet to send */
 };
 
 static struct netstack *ns;
 static struct app *apps;
 static struct app *current;
 static struct bufpool *pool;
+static struct mux *client, *server;
 static uint64_t now = 1000000;
 
 static int output(void *ctx, const struct iovec *iov, int n)
@@ -56,36 +64,33 @@ static int output(void *ctx, const struct iovec *iov, int n)
 
 static void tcp_syn(void *ctx, struct ns_tcp *t, const struct ns_tuple *tuple)
 {
+	struct mux_open open = { .proto = MUX_TCP, .addr = tuple->dst, .port = tuple->dst_port,
+				 .source_port = tuple->src_port };
+
 	(void)ctx;
-	(void)tuple;
 	current->t = t;
 	ns_tcp_set_user(t, current);
-	ns_tcp_accept(ns, t, now);
+	current->near = mux_stream_open(client, &open, current, now);
+	if (!current->near)
+		exit(1);
 }
 
 static void tcp_readable(void *ctx, struct ns_tcp *t, void *user)
 {
-	uint8_t request[REQUEST];
-	struct buf *b;
+	const struct app *a = user;
 
 	(void)ctx;
-	(void)user;
-	if (ns_tcp_read(ns, t, request, sizeof(request)) != sizeof(request))
-		return;
-	b = buf_get(pool);
-	if (!b)
-		exit(1);
-	memset(b->data, 'a', ANSWER);
-	ns_tcp_write(ns, t, b, b->data, ANSWER);
-	buf_unref(b);
+	(void)t;
+	mux_stream_ready(client, a->near, now);
 }
 
 static void tcp_sent(void *ctx, struct ns_tcp *t, void *user, uint32_t n)
 {
+	const struct app *a = user;
+
 	(void)ctx;
 	(void)t;
-	(void)user;
-	(void)n;
+	mux_stream_consumed(client, a->near, n, now);
 }
 
 static void tcp_eof(void *ctx, struct ns_tcp *t, void *user)
@@ -103,6 +108,114 @@ static void tcp_closed(void *ctx, struct ns_tcp *t, void *user, bool reset)
 	(void)reset;
 	fprintf(stderr, "a flow was closed\n");
 	exit(1);
+}
+
+/* ---- the wire ------------------------------------------------------------ */
+
+static size_t near_pull(void *ctx, void *user, uint8_t *dst, size_t max)
+{
+	const struct app *a = user;
+
+	(void)ctx;
+	return ns_tcp_read(ns, a->t, dst, max);
+}
+
+static size_t far_pull(void *ctx, void *user, uint8_t *dst, size_t max)
+{
+	struct app *a = user;
+	size_t n = a->answers < max ? a->answers : max;
+
+	(void)ctx;
+	memset(dst, 'a', n);
+	a->answers -= (uint32_t)n;
+	return n;
+}
+
+static void stream_closed(void *ctx, void *user)
+{
+	(void)ctx;
+	(void)user;
+	fprintf(stderr, "a stream was closed\n");
+	exit(1);
+}
+
+static void near_event(const struct mux_event *ev, struct buf *b)
+{
+	const struct app *a = ev->user;
+
+	if (ev->type == MUX_EV_OPENED)
+		ns_tcp_accept(ns, a->t, now);
+	else if (ev->type == MUX_EV_DATA)
+		ns_tcp_write(ns, a->t, b, ev->data, ev->len);
+	else if (ev->type != MUX_EV_CONFIG)
+		exit(1);
+}
+
+static void far_event(const struct mux_event *ev)
+{
+	struct app *a = ev->user;
+
+	if (ev->type == MUX_EV_OPEN) {
+		a = &apps[ev->u.open.source_port - 1024];
+		a->far = ev->stream;
+		mux_stream_set_user(ev->stream, a);
+		mux_stream_accept(server, ev->stream, NULL, 0, now);
+	} else if (ev->type == MUX_EV_DATA) {
+		mux_stream_consumed(server, ev->stream, (uint32_t)ev->len, now);
+		a->answers += (uint32_t)ev->len * (ANSWER / REQUEST);
+		mux_stream_ready(server, ev->stream, now);
+	} else {
+		exit(1);
+	}
+}
+
+/* Carry what @from has to @to.  Return: bytes */
+static size_t carry(struct mux *from, struct mux *to)
+{
+	size_t len, used, off, total = 0;
+	const uint8_t *p;
+	struct mux_event ev;
+	struct buf *b;
+
+	while ((p = mux_output(from, WIRE, &len, now))) {
+		b = buf_get(pool);
+		if (!b || len > b->size)
+			exit(1);
+		memcpy(b->data, p, len);
+		mux_written(from, len);
+		for (off = 0; off < len; off += used) {
+			int got = mux_recv(to, b->data + off, len - off, &used, &ev, now);
+
+			if (got < 0)
+				exit(1);
+			if (!got && !used)
+				break;
+			if (got && to == client)
+				near_event(&ev, b);
+			else if (got)
+				far_event(&ev);
+		}
+		buf_unref(b);
+		total += len;
+	}
+	if (total)
+		mux_recv_done(to, now);
+	return total;
+}
+
+/* A turn of the engine's loop, and one of Sentry's. */
+static void turn(void)
+{
+	size_t moved;
+
+	do {
+		ns_flush(ns, now);
+		moved = carry(client, server);
+		moved += carry(server, client);
+	} while (moved);
+	mux_timer(client, now);
+	mux_timer(server, now);
+	ns_timer(ns, now);
 }
 
 static void segment(struct app *a, uint8_t flags, uint32_t len)
@@ -123,7 +236,7 @@ static void segment(struct app *a, uint8_t flags, uint32_t len)
 	a->seq += len + !!(flags & TH_SYN);
 	current = a;
 	ns_input(ns, IPV4_HLEN + TCP_HLEN_MIN + len, now);
-	ns_flush(ns, now);
+	turn();
 }
 
 __attribute__((noinline))
@@ -146,6 +259,10 @@ int main(int argc, char **argv)
 		.output = output, .tcp_syn = tcp_syn, .tcp_readable = tcp_readable,
 		.tcp_sent = tcp_sent, .tcp_eof = tcp_eof, .tcp_closed = tcp_closed,
 	};
+	static const struct mux_ops near_ops = { near_pull, stream_closed };
+	static const struct mux_ops far_ops = { far_pull, stream_closed };
+	struct mux_config near_config = { .role = MUX_CLIENT, .max_streams = FLOWS_MAX };
+	struct mux_config far_config = { .role = MUX_SERVER, .max_streams = FLOWS_MAX };
 	struct ns_config config = { .mtu = 1400, .hash_key = "a key of benches" };
 	unsigned long flows = argc > 1 ? strtoul(argv[1], NULL, 10) : 10;
 	unsigned long packets = argc > 2 ? strtoul(argv[2], NULL, 10) : 20000, i;
@@ -158,8 +275,11 @@ int main(int argc, char **argv)
 	ns = ns_new(&config, &ops, NULL);
 	pool = bufpool_new(16384, 16);
 	apps = calloc(flows, sizeof(*apps));
-	if (!ns || !pool || !apps)
+	client = mux_new(&near_config, &near_ops, NULL);
+	server = mux_new(&far_config, &far_ops, NULL);
+	if (!ns || !pool || !apps || !client || !server || mux_send_config(server, "{}", 2))
 		return 1;
+	turn();
 	for (i = 0; i < flows; i++) {
 		struct app *a = &apps[i];
 
@@ -178,6 +298,8 @@ int main(int argc, char **argv)
 	       (unsigned long long)c->packets_out, slab_in_use() / flows);
 	if (c->tcp_flows != flows || c->bytes_out < packets * ANSWER)
 		return 1;
+	mux_free(client);
+	mux_free(server);
 	ns_free(ns);
 	bufpool_free(pool);
 	free(apps);
