@@ -63,6 +63,7 @@ struct engine {
 	bool offer_due;			/* the daemon has not heard of the latest offer */
 	uint64_t offer_at;		/* not before then, us */
 	uint64_t bytes_in, bytes_out;	/* of all connections */
+	uint64_t rtt_read;		/* when TCP_INFO was last asked for */
 	uint64_t tune_since, tune_bytes; /* where the present rate is measured from */
 
 	struct tunnel *tunnel;		/* lives as long as the TUN */

@@ -68,7 +68,7 @@ static void link_live(struct engine *e, uint64_t now)
 	e->rx_start = e->rx_end = 0;
 	e->have_config = e->offer_pending = e->offer_due = e->attached = false;
 	e->out_blocked = e->rx_starved = false;
-	e->up_probe = e->offer_at = 0;
+	e->up_probe = e->offer_at = e->rtt_read = 0;
 	e->live_since = now;
 	link_read(e, now);	/* frames may have come with the 101 */
 }
@@ -449,6 +449,17 @@ static bool link_consume(struct engine *e, uint64_t now)
 	return true;
 }
 
+#define RTT_LOOK_US	(10 * USEC_PER_MSEC)
+
+/* A system call: not for every burst. */
+static void link_rtt(struct engine *e, uint64_t now)
+{
+	if (now - e->rtt_read < RTT_LOOK_US)
+		return;
+	e->rtt_read = now;
+	mux_set_rtt(e->mux, conn_rtt_us(e->conn));
+}
+
 void link_read(struct engine *e, uint64_t now)
 {
 	uint32_t retry_after = 0;
@@ -475,7 +486,7 @@ void link_read(struct engine *e, uint64_t now)
 	if (total) {
 		e->bytes_in += total;
 		mux_recv_done(e->mux, now);
-		mux_set_rtt(e->mux, conn_rtt_us(e->conn));
+		link_rtt(e, now);
 		if (e->attached) {
 			probe_inbound(&e->probe, now);
 			link_state(e, SE_INBOUND, CAUSE_NONE, NULL, now);
