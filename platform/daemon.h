@@ -39,6 +39,7 @@
 #define DAEMON_WORDS_BURST	2048	/* what an engine may say at once: a state costs 1, */
 #define DAEMON_WORDS_S		256	/* and a second after that; more ends it */
 #define DAEMON_WORDS_OFFER	16	/* an offer: the machine is read back for it */
+#define DAEMON_LINES_S		16	/* states of an engine that are logged in a second */
 #define DAEMON_TELL_MS		1000	/* a failure that repeats is logged so often */
 #define DAEMON_ACCEPT_MS	1000	/* out of descriptors: look at the socket again after */
 #define DAEMON_CLIENTS_ROOT	4	/* of DAEMON_CLIENTS: kept free for root */
@@ -109,6 +110,8 @@ struct slot {
 	uint64_t tokens_at;
 	uint32_t words;		/* states and offers it may send now */
 	uint64_t words_at;
+	uint32_t lines, lines_left_out;	/* states logged, and not, since lines_at */
+	uint64_t lines_at;
 	uint64_t told_at;	/* when the last failure of a socket was logged */
 	uint64_t sweep_at;	/* look after connections from outside; DAEMON_NEVER */
 	bool applied;		/* an offer of this engine stands */

@@ -346,6 +346,24 @@ static void say_hopeless(struct daemon *d, struct slot *s)
 	}
 }
 
+/* A log is read by people: an engine that flaps does not drown the rest. */
+static bool may_log(struct slot *s, uint64_t now)
+{
+	if (now - s->lines_at >= 1000) {
+		if (s->lines_left_out)
+			report(REPORT_WARNING, "session.state", "%s: %u more changes", s->stem,
+			       s->lines_left_out);
+		s->lines = s->lines_left_out = 0;
+		s->lines_at = now;
+	}
+	if (s->lines < DAEMON_LINES_S) {
+		s->lines++;
+		return true;
+	}
+	s->lines_left_out++;
+	return false;
+}
+
 static void serve_state(struct daemon *d, struct slot *s, const struct helper_msg *m)
 {
 	enum session_state state = (enum session_state)m->u.state.state;
@@ -355,11 +373,11 @@ static void serve_state(struct daemon *d, struct slot *s, const struct helper_ms
 	s->attempts_over = m->u.state.attempts_over;
 	s->exit = m->u.state.exit;
 	memcpy(s->text, m->u.state.text, sizeof(s->text));
-	if (changed) {
+	if (changed)
 		s->since = d->now;
+	if (changed && may_log(s, d->now))
 		report(s->exit ? REPORT_WARNING : REPORT_INFO, "session.state", "%s: %s%s%s",
 		       s->stem, slot_state_name(s), s->text[0] ? ": " : "", s->text);
-	}
 	switch (state) {
 	case SESSION_UP:
 		s->was_up = true;
