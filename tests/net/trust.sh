@@ -39,6 +39,57 @@ attempt() { # WHAT EXIT PATTERN PROFILE-ARGUMENTS...
 }
 pin() { echo "pinning:PinnedCertificate = $1"; }
 
+# appbytes.py - a Sentry that only counts: bytes of application data in all
+# connections until now, a line whenever it grows.  It asks for a certificate, as
+# Sentry does, and never answers.
+cat >"$WORK/appbytes.py" <<'PY'
+import socket, ssl, sys, threading
+ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+ctx.load_cert_chain(sys.argv[1] + "/sentry.crt", sys.argv[1] + "/sentry.key")
+ctx.verify_mode = ssl.CERT_REQUIRED
+ctx.load_verify_locations(sys.argv[1] + "/ca.crt")
+total, dialled, lock = 0, 0, threading.Lock()
+def one(raw):
+    global total
+    try:
+        raw.settimeout(5)
+        s = ctx.wrap_socket(raw, server_side=True)
+        while d := s.recv(65536):
+            with lock:
+                total += len(d)
+                print("bytes", total, flush=True)
+    except OSError:
+        pass
+l = socket.create_server(("198.51.100.3", 443))
+print("ready", flush=True)
+while True:
+    c, _ = l.accept()
+    dialled += 1
+    print("dialled", dialled, flush=True)
+    threading.Thread(target=one, args=(c,), daemon=True).start()
+PY
+spawn_in dc "$WORK/appbytes.log" python3 "$WORK/appbytes.py" "$PKI"
+wait_for 5 grep -q ready "$WORK/appbytes.log"
+last_of() { sed -n "s/^$1 //p" "$WORK/appbytes.log" | tail -1; }
+counted() { # WHAT EXIT zero|some PROFILE-ARGUMENTS...
+	local what=$1 want=$2 zero=$3 n0 d0
+	shift 3
+	n0=$(last_of bytes) d0=$(last_of dialled)
+	TIMEOUT=3 attempt "$what" "$want" '.' 'sentry:Host = 198.51.100.3' "$@"
+	n0=$(($(last_of bytes) - ${n0:-0})) d0=$(($(last_of dialled) - ${d0:-0}))
+	if { { [ "$zero" = zero ] && [ $n0 = 0 ]; } || { [ "$zero" = some ] && [ $n0 -gt 100 ]; }; } &&
+		[ $d0 -gt 0 ]; then
+		pass "$what: $n0 bytes of application data in $d0 connections"
+	else
+		fail "$what: $n0 bytes of application data in $d0 connections, expected: $zero"
+	fi
+}
+counted "wrong pin, counted at the far side" 11 zero "$(pin "$WRONG")"
+counted "wrong key pin, counted at the far side" 11 zero "$(pin "$(key_pin "$PKI/other.crt")")"
+counted "pinning disabled and a wrong name, counted at the far side" 11 zero \
+	'pinning:PinnedCertificate = -' 'pinning:DisablePinning = true' "pinning:CaFile = $PKI/ca.crt"
+counted "control: right pin, counted at the far side" 3 some "$(pin "$RIGHT")"
+
 attempt "right pin" 0 '' "$(pin "$RIGHT")"
 n0=$(served)
 attempt "wrong pin" 11 'pin' "$(pin "$WRONG")"
@@ -69,28 +120,49 @@ attempt "an expired client certificate" 12 'certificate|expired' "identity:Certi
 	"identity:PrivateKey = $PKI/stale.key"
 attempt "key and certificate do not fit" 12 'key' "identity:PrivateKey = $PKI/stranger.key"
 
-# every row of the refusal table
-row() { # STATUS CODE EXIT
-	sentry_ctl fault refuse "$1" "$2" >/dev/null
-	attempt "refused $1 $2" "$3" '.'
+# every row of the refusal table: exit code, the cause's sentence, retry class.
+# Refused is dialled once and stays; network is dialled again.
+refusals() { grep -hc '"refused"' "$WORK/audit.jsonl" "$WORK/sentry.log" | awk '{n += $1} END {print n}'; }
+row() { # STATUS CODE EXIT CLASS SENTENCE
+	local n class
 	sentry_ctl fault off >/dev/null
+	sentry_ctl fault refuse "$1" "$2" >/dev/null
+	profile t
+	n=$(refusals)
+	atp connect t --timeout 2 --keep-trying >"$WORK/out" 2>"$WORK/err"
+	equal "refused $1 $2: exit" "$3" $?
+	if grep -qE -- "$5" "$WORK/err"; then pass "refused $1 $2: says so"; else
+		fail "refused $1 $2: not '$5' but: $(grep -v '^\[#\]' "$WORK/err" | tail -1)"
+	fi
+	n=$(($(refusals) - n))
+	case "$(state) $n" in
+	"refused 1") class=refused ;;
+	"refused 2") class="network, then refused" ;;
+	refused*) class="refused, but dialled $n times" ;;
+	*" 0" | *" 1") class="neither: dialled $n times" ;;
+	*) class=network ;;
+	esac
+	equal "refused $1 $2: class" "$4" "$class"
+	sentry_ctl fault off >/dev/null
+	atp disconnect t >/dev/null 2>&1
 }
-row 400 bad_request 14
-row 403 certificate_unknown 12
-row 403 identity_mismatch 12
-row 403 device_unknown 13
-row 403 device_blocked 13
-row 403 device_not_enrolled 13
-row 403 device_not_compliant 13
-row 403 user_blocked 13
-row 403 service_denied 17
-row 404 service_unknown 17
-row 426 upgrade_required 14
-row 418 teapot 14
-TIMEOUT=3
-row 429 busy 4
-row 503 draining 4
-unset TIMEOUT
+row 400 bad_request 14 refused 'Sentry'
+row 403 certificate_unknown 12 refused 'certificate'
+row 403 identity_mismatch 12 refused 'DeviceId|UserId|certificate'
+row 403 device_unknown 13 refused 'device'
+row 403 device_blocked 13 refused 'device.*blocked'
+row 403 device_not_enrolled 13 refused 'enrolled'
+row 403 device_not_compliant 13 refused 'compliant'
+row 403 user_blocked 13 refused 'user.*blocked'
+row 403 service_denied 17 refused 'service'
+row 403 service_unknown 17 refused 'service'
+row 404 service_denied 17 refused 'service'
+row 404 service_unknown 17 refused 'service'
+row 426 upgrade_required 14 refused 'atp/1'
+row 418 teapot 14 "network, then refused" '418'
+row 429 busy 4 network 'busy|again'
+row 503 busy 4 network 'busy|again'
+row 503 draining 4 network 'drain|again'
 attempt "a service that Sentry does not have" 17 'service' 'sentry:ServiceName = HR'
 
 # Retry-After is obeyed: no second attempt before it
