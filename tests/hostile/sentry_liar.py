@@ -153,7 +153,7 @@ class Conn:
             for s in list(self.streams.values()):
                 if s.proto == proto:
                     self.peer.send(reset(s.sid))
-                    self.streams.pop(s.sid)
+                    self.streams.pop(s.sid, None)
             return self.get("association", lambda s: s.proto == proto and not s.open)
         finally:
             self.box.no_answer = False

@@ -225,5 +225,4 @@ fi
 check "disconnect" atp disconnect h
 equal "everything is as it was before" "" "$(diff <(echo "$before") <(snapshot))"
 each "tcp http config" 1 first
-equal "sanitizers" "" "$(grep -E 'ERROR: AddressSanitizer|runtime error|LeakSanitizer' "$WORK/daemon.log" | head -3)"
 finish
