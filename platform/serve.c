@@ -457,7 +457,7 @@ static bool serve_message(struct daemon *d, struct slot *s)
 		break;
 	case HELPER_OFFER:
 		serve_offer(d, s, &msg);
-		break;
+		return false;	/* it takes its time: the others first */
 	case HELPER_STATE:
 		serve_state(d, s, &msg);
 		break;
