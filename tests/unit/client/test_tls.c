@@ -270,19 +270,46 @@ START_TEST(wrong_pin)
 }
 END_TEST
 
+/* the context is made, refuses, and goes */
+static void distrusted_once(void)
+{
+	context();
+	dial_distrusts(CAUSE_PIN);
+	conn_close(conn, false);
+	conn = NULL;
+	tls_ctx_free(ctx);
+	ctx = NULL;
+	fill_stock();
+}
+
 START_TEST(one_bit_off)
 {
+	uint8_t *der = NULL;
+	int len = i2d_PUBKEY(sentry.key, &der);
+
 	for (int i = 0; i < 256; i += 51) {
 		pin_cert(0, sentry.cert);
 		profile.pins[0].sha256[i / 8] ^= (uint8_t)(1 << i % 8);
-		context();
-		dial_distrusts(CAUSE_PIN);
-		conn_close(conn, false);
-		conn = NULL;
-		tls_ctx_free(ctx);
-		fill_stock();
+		distrusted_once();
+		profile.pins[0].kind = PIN_KEY_SHA256;
+		EVP_Digest(der, (size_t)len, profile.pins[0].sha256, NULL, EVP_sha256(), NULL);
+		profile.pins[0].sha256[i / 8] ^= (uint8_t)(1 << i % 8);
+		distrusted_once();
 	}
-	ctx = NULL;
+	OPENSSL_free(der);
+}
+END_TEST
+
+/* The same name, key, dates and number, signed another time: another certificate. */
+START_TEST(file_pin_of_a_twin)
+{
+	X509 *twin = X509_dup(sentry.cert);
+
+	X509_sign(twin, sentry.key, EVP_sha256());
+	profile.pins[0].kind = PIN_FILE;
+	files.pins[0] = cert_file(twin, NULL);
+	X509_free(twin);
+	distrusted_once();
 }
 END_TEST
 
@@ -721,6 +748,42 @@ START_TEST(not_tls)
 }
 END_TEST
 
+/* Before the ServerHello an alert is plain text: so each of them can be sent. */
+START_TEST(alerts)
+{
+	static const struct {
+		uint8_t alert;
+		enum cause cause;
+	} rows[] = {
+		{ 42, CAUSE_CERT_REFUSED }, { 43, CAUSE_CERT_REFUSED }, { 44, CAUSE_CERT_REFUSED },
+		{ 45, CAUSE_CERT_REFUSED }, { 46, CAUSE_CERT_REFUSED }, { 48, CAUSE_CERT_REFUSED },
+		{ 49, CAUSE_CERT_REFUSED }, { 116, CAUSE_CERT_REFUSED },
+		{ 40, CAUSE_TLS_VERSION }, { 70, CAUSE_TLS_VERSION }, { 71, CAUSE_TLS_VERSION },
+		{ 80, CAUSE_TLS_IO }, { 112, CAUSE_TLS_IO },
+	};
+	struct conn_env env = { loop, &stock, NULL, resolver, &profile };
+
+	context();
+	env.tls = ctx;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const uint8_t record[] = { 21, 3, 3, 0, 2, 2, rows[i].alert };
+		int fd;
+
+		fill_stock();
+		conn = conn_dial(&env, 0, loop_now());
+		fd = accept4(listener, NULL, NULL, 0);
+		ck_assert_int_eq(send(fd, record, sizeof(record), 0), sizeof(record));
+		peer.fd = fd;
+		until(CONN_FAILED);
+		ck_assert_msg(conn_cause(conn, NULL) == rows[i].cause, "alert %u: %s",
+			      rows[i].alert, conn_why(conn));
+		conn_close(conn, false);
+		conn = NULL;
+		peer_hang_up(&peer);
+	}
+}
+END_TEST
+
 START_TEST(empty_stock_waits)
 {
 	struct conn_env env = { loop, &stock, NULL, resolver, &profile };
@@ -1073,6 +1136,7 @@ int main(void)
 	tcase_add_test(t, one_bit_off);
 	tcase_add_test(t, key_pin);
 	tcase_add_test(t, file_pin);
+	tcase_add_test(t, file_pin_of_a_twin);
 	tcase_add_test(t, dates_count_with_a_pin);
 	tcase_add_test(t, good_name);
 	tcase_add_test(t, good_address);
@@ -1095,6 +1159,7 @@ int main(void)
 	tcase_add_test(t, closed_without_an_answer);
 	tcase_add_test(t, nobody_there);
 	tcase_add_test(t, not_tls);
+	tcase_add_test(t, alerts);
 	tcase_add_test(t, empty_stock_waits);
 	tcase_add_test(t, bulk_up);
 	tcase_add_test(t, flush_ends_a_batch);
