@@ -49,7 +49,7 @@ PY
 		fail "$what: $(tail -1 "$WORK/json.err"): $(head -c 200 "$WORK/out") $(head -1 "$WORK/err")"
 	fi
 }
-somebody() { dev setpriv --reuid 64433 --regid 64433 --clear-groups "$(shared "$OUT")/apptunnel" --run-dir "$WORK/run" --profile-dir "$WORK/profiles.d" "$@"; }
+somebody() { dev setpriv --reuid 64433 --regid 64433 --clear-groups "$(shared "$OUT")/apptunnel" --run-dir "$(shared "$WORK")/run" --profile-dir "$(shared "$WORK")/profiles.d" "$@"; }
 
 # ---- without a daemon -----------------------------------------------------------
 try "no verb" 2 '^Usage:' atp

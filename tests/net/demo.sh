@@ -37,6 +37,18 @@ if diff "$WORK/before" "$WORK/after" >"$WORK/diff"; then pass "and leaves nothin
 	fail "left something"
 	sed 's/^/     | /' "$WORK/diff"
 fi
+# --keep: a shell inside, from which the intranet is there and the tunnel can be asked
+"$TOP/scripts/demo" --keep >"$out" 2>&1 <<-'IN'
+	curl -s http://web.corp.internal/ | tr a-z A-Z
+	apptunnel status --json | grep -c '"state": "up"'
+	exit
+IN
+if grep -q 'HELLO FROM THE INTRANET' "$out" && grep -qx 1 "$out" && grep -q 'left nothing' "$out"; then
+	pass "--keep gives a shell in the connected namespace"
+else
+	fail "--keep"
+	tail -20 "$out" | sed 's/^/     | /'
+fi
 # a control: a leftover is seen
 bash -c 'sleep 5 & disown; echo' >/dev/null
 left >"$WORK/after"

@@ -18,6 +18,7 @@
 # Use: WORK=... ; . lib.sh; net_up; ...   (net_down runs on exit)
 
 set -u
+umask 022
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 OUT=${OUT:-$TOP/build}
 WORK=${WORK:-$(mktemp -d "$TOP/build/net.XXXXXX")}
@@ -62,9 +63,9 @@ wait_for() {
 	done
 }
 
-# The checkout may stand where only root may look: the namespaces see it at
-# /run/top as well, and unprivileged programs are given that path.
-shared() { printf '%s' "${1/#$TOP//run/top}"; }
+# The checkout may stand where only root may look: the namespaces see its build
+# folder at /run/build as well, and unprivileged programs are given that path.
+shared() { printf '%s' "${1/#$TOP\/build//run/build}"; }
 
 # ---- processes and namespaces ------------------------------------------------
 
@@ -105,13 +106,14 @@ net_holder() { # NAME
 			[ "$(cat /proc/$!/comm)" = sleep ] && return
 		sleep 0.02
 	done
-	die "cannot make a network namespace: this needs root"
+	die "cannot make a network namespace: root may not, here (in a container without CAP_SYS_ADMIN?)"
 }
 
 net_up() {
 	[ "$(id -u)" = 0 ] || die "needs root"
 	mkdir -p "$WORK"
-	chmod 755 "$WORK"
+	# built with whatever umask: those who hold no privilege must reach them, too
+	chmod 755 "$TOP/build" "$OUT" "$OUT"/{apptunnel,apptunneld,apptunnel-engine,apptunnel-parser,sentry} "$WORK"
 	trap net_down EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
@@ -175,8 +177,8 @@ net_up() {
 	dc mount --bind "$WORK/dc-etc" /etc
 	for ns in dev dc; do
 		at $ns mount -t tmpfs -o mode=755 run /run
-		at $ns mkdir /run/sshd /run/top
-		at $ns mount --bind "$TOP" /run/top
+		at $ns mkdir /run/sshd /run/build
+		at $ns mount --bind "$TOP/build" /run/build
 	done
 }
 
@@ -250,6 +252,7 @@ web_up() { # nginx with HTTP and HTTPS on the intranet, and on the "internet"
 	chmod -R a+rX "$WORK/www"
 	cat >"$WORK/nginx/nginx.conf" <<CONF
 daemon off;
+user root;
 worker_processes 1;
 pid $WORK/nginx/pid;
 error_log $WORK/nginx/error.log;

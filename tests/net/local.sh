@@ -89,7 +89,8 @@ r0=$(rss) f0=$(fds) e0=$(ls "/proc/$eng/fd" | wc -l)
 head -c 200000000 /dev/zero >"$WORK/www/200M"
 spawn_in dev "$WORK/ping" ping -i 0.05 -w 15 10.1.0.10
 pinger=$PID
-dev setpriv --reuid 64433 --regid 64433 --clear-groups /usr/bin/python3 "$(shared "$TOP")/tests/net/local_user.py" "$WORK/run/control.sock" >"$WORK/user" 2>&1 &
+install -m 644 "$TOP/tests/net/local_user.py" "$WORK/"
+dev setpriv --reuid 64433 --regid 64433 --clear-groups /usr/bin/python3 "$(shared "$WORK")/local_user.py" "$(shared "$WORK")/run/control.sock" >"$WORK/user" 2>&1 &
 user=$!
 sleep 1
 t0=$(date +%s%N)
