@@ -430,6 +430,8 @@ static uint64_t slot_deadline(const struct slot *s)
 	uint64_t until = s->phase == SLOT_FREE || s->phase == SLOT_RUNNING ?
 			 DAEMON_NEVER : s->deadline;
 
+	if (renew_deadline(s) < until)
+		until = renew_deadline(s);
 	return s->apply && s->sweep_at < until ? s->sweep_at : until;
 }
 

@@ -40,6 +40,7 @@
 #define DAEMON_WORDS_S		256	/* and a second after that; more ends it */
 #define DAEMON_WORDS_OFFER	16	/* an offer: the machine is read back for it */
 #define DAEMON_LINES_S		16	/* states of an engine that are logged in a second */
+#define DAEMON_WATCH_MS		2000	/* the files of an identity that was refused are looked at */
 #define DAEMON_TELL_MS		1000	/* a failure that repeats is logged so often */
 #define DAEMON_ACCEPT_MS	1000	/* out of descriptors: look at the socket again after */
 #define DAEMON_CLIENTS_ROOT	4	/* of DAEMON_CLIENTS: kept free for root */
@@ -113,6 +114,10 @@ struct slot {
 	uint32_t lines, lines_left_out;	/* states logged, and not, since lines_at */
 	uint64_t lines_at;
 	uint64_t told_at;	/* when the last failure of a socket was logged */
+	uint64_t stamp;		/* of the identity's files, as this engine got them */
+	uint64_t text_sum;	/* of the profile's text, as it was read */
+	bool renewing;		/* killed to be started again with new files */
+	uint64_t watch_at;	/* refused or failed: look whether they changed */
 	uint64_t sweep_at;	/* look after connections from outside; DAEMON_NEVER */
 	bool applied;		/* an offer of this engine stands */
 
@@ -153,6 +158,26 @@ struct daemon {
 	struct client clients[DAEMON_CLIENTS];
 	struct slot slots[NAMES_MAX_PROFILES];
 };
+
+/* ---- renew.c: files that change while Sentry refuses ----------------------- */
+
+/* renew_timer() - look whether they did, and start the engine again if so */
+void renew_timer(struct daemon *d, struct slot *s);
+
+/* renew_deadline() - when to look next, ms; DAEMON_NEVER */
+uint64_t renew_deadline(const struct slot *s);
+
+/*
+ * renew_connect() - an explicit connect while Sentry refuses or the identity is broken
+ * Return: true: the engine is started again; false: it is to dial
+ */
+bool renew_connect(struct slot *s);
+
+/* renew_text_sum() - of all that can be read of @fd; only to see a change */
+uint64_t renew_text_sum(int fd);
+
+/* renew_profile_changed() - is the file another one than was read for @s? */
+bool renew_profile_changed(const struct daemon *d, const struct slot *s);
 
 /* ---- accept.c: the control socket ---------------------------------------- */
 

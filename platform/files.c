@@ -244,6 +244,39 @@ int files_open_identity(const struct profile *p, struct identity *id, char *why,
 	return 0;
 }
 
+/* FNV-1a: only to see a change */
+static uint64_t stamp_add(uint64_t sum, uint64_t value)
+{
+	return (sum ^ value) * 1099511628211u;
+}
+
+static uint64_t stamp_file(uint64_t sum, int fd)
+{
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return stamp_add(sum, 0);
+	sum = stamp_add(sum, st.st_dev);
+	sum = stamp_add(sum, st.st_ino);
+	sum = stamp_add(sum, (uint64_t)st.st_size);
+	sum = stamp_add(sum, (uint64_t)st.st_mtim.tv_sec);
+	return stamp_add(sum, (uint64_t)st.st_mtim.tv_nsec);
+}
+
+uint64_t files_identity_stamp(const struct identity *id)
+{
+	uint64_t sum = 14695981039346656037u;
+	int i;
+
+	sum = stamp_file(sum, id->certificate);
+	sum = stamp_file(sum, id->key);
+	sum = stamp_file(sum, id->chain);
+	sum = stamp_file(sum, id->ca);
+	for (i = 0; i < PROFILE_MAX_PINS; i++)
+		sum = stamp_file(sum, id->pins[i]);
+	return sum;
+}
+
 void files_forget_identity(struct identity *id)
 {
 	int i;

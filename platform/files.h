@@ -56,6 +56,12 @@ struct identity {
  * Return: 0, or the exit code: 12 certificate, key or chain, 6 pin or CA
  */
 int files_open_identity(const struct profile *p, struct identity *id, char *why, size_t size);
+/*
+ * files_identity_stamp() - changes when one of the files is written or replaced
+ * @id: as files_open_identity() filled it
+ */
+uint64_t files_identity_stamp(const struct identity *id);
+
 void files_close_identity(struct identity *id);
 void files_forget_identity(struct identity *id);	/* all -1, closes nothing */
 

@@ -250,6 +250,7 @@ static void engine_start(struct daemon *d, struct slot *s)
 		snprintf(s->text, sizeof(s->text), "%s", why);
 		return;
 	}
+	s->stamp = files_identity_stamp(&s->files);
 	s->phase = SLOT_RUNNING;
 	s->step = 0;
 	s->started = false;
@@ -286,6 +287,11 @@ static void engine_ended(struct daemon *d, struct slot *s, int status)
 	}
 	if (apply_restart(s->apply) < 0)
 		report(REPORT_ERROR, "apply.restart", "%s: the journal cannot be written", s->stem);
+	if (s->renewing) {
+		s->renewing = false;
+		engine_start(d, s);
+		return;
+	}
 	engine_later(d, s);
 	s->exit = EXIT_UNEXPECTED;
 	snprintf(s->text, sizeof(s->text), "the engine %s", how);
@@ -422,9 +428,15 @@ static void connect_again(struct daemon *d, struct client *c, struct slot *s)
 		return;
 	}
 	wait_for_up(c, s);
-	client_say(c, "err", "apptunnel: %s is %s; dialling now", s->stem, slot_state_name(s));
+	client_say(c, "err", "apptunnel: %s is %s; trying now", s->stem, slot_state_name(s));
+	if (renew_profile_changed(d, s))
+		client_say(c, "err", "apptunnel: warning: the file of profile %s changed since it "
+			   "was read; `apptunnel disconnect %s`, then connect, to use it", s->stem,
+			   s->stem);
 	if (s->phase == SLOT_WAITING)
 		s->deadline = d->now;
+	else if (renew_connect(s))
+		;
 	else if (s->phase == SLOT_RUNNING && s->started && serve_simple(s, HELPER_DIAL) < 0)
 		slot_kill(s);
 }
@@ -460,6 +472,7 @@ void supervise_connect(struct daemon *d, struct client *c, const char *stem)
 	}
 	s = &d->slots[i];
 	snprintf(s->stem, sizeof(s->stem), "%s", stem);
+	s->text_sum = renew_text_sum(text);
 	err = parse_start(d, s, text, c->fd);
 	close(text);
 	if (err) {
@@ -576,6 +589,7 @@ void slot_timer(struct daemon *d, struct slot *s)
 {
 	if (s->apply && d->now >= s->sweep_at)
 		slot_sweep(d, s);
+	renew_timer(d, s);
 	if (d->now < s->deadline)
 		return;
 	switch (s->phase) {

@@ -192,6 +192,30 @@ equal "blocked meanwhile: cause's exit" 13 "$(atp status --json | sed -n 's/.*"e
 sentry_ctl unblock laptop >/dev/null
 atp disconnect t >/dev/null 2>&1
 
+# refused, not trusted or broken: a new file of the identity or the pins is tried by
+# itself, and an explicit connect takes it at once; the lock stays meanwhile
+openssl genrsa 2048 2>/dev/null >"$WORK/t.key"
+cp "$PKI/other.crt" "$WORK/t.pin"
+chmod 600 "$WORK/t.key"
+profile t "$(pin "$WORK/t.pin")"
+atp connect t --timeout 4 --keep-trying >/dev/null 2>"$WORK/err"
+equal "keep-trying with a wrong pin file: exit" 11 $?
+cp "$PKI/sentry.crt" "$WORK/t.pin"
+check "a pin file that is replaced is tried by itself" wait_for 8 state_is up
+atp disconnect t >/dev/null 2>&1
+profile t "identity:PrivateKey = $WORK/t.key"
+atp connect t --timeout 4 --keep-trying >/dev/null 2>"$WORK/err"
+equal "keep-trying with a key that does not fit: exit" 12 $?
+equal "keep-trying with a key that does not fit: state" failed "$(state)"
+sed -i 's/^UserId.*/UserId = joe/' "$WORK/profiles.d/t.ini"
+atp connect t --timeout 4 >/dev/null 2>"$WORK/err"
+equal "an explicit connect says what is still wrong: exit" 12 $?
+check "and that the profile's file is another one by now" grep -q 'profile t changed' "$WORK/err"
+cp "$PKI/laptop.key" "$WORK/t.key"
+atp connect t --timeout 4 >/dev/null 2>"$WORK/err"
+equal "an explicit connect takes a new key at once: exit" 0 $? || tail -2 "$WORK/err"
+atp disconnect t >/dev/null 2>&1
+
 # never an answer to the POST: 10 s, network class
 sentry_ctl fault no-post-answer >/dev/null
 TIMEOUT=13 attempt "never an answer to the POST" 3 '.'

@@ -163,6 +163,7 @@ START_TEST(opens_an_identity)
 {
 	struct profile *p = calloc(1, sizeof(*p));
 	struct identity id;
+	uint64_t stamp;
 
 	ck_assert_ptr_nonnull(p);
 	put("cert", "C", 0644);
@@ -176,6 +177,7 @@ START_TEST(opens_an_identity)
 	p->pins[1].kind = PIN_FILE;
 	snprintf(p->pins[1].path, sizeof(p->pins[1].path), "%s", path("pin"));
 	ck_assert_msg(files_open_identity(p, &id, why, sizeof(why)) == 0, "%s", why);
+	stamp = files_identity_stamp(&id);
 	ck_assert_int_ge(id.certificate, 0);
 	ck_assert_int_ge(id.key, 0);
 	ck_assert_int_eq(id.chain, -1);
@@ -184,6 +186,13 @@ START_TEST(opens_an_identity)
 	ck_assert_int_lt(write(id.key, "x", 1), 0);
 	files_close_identity(&id);
 	ck_assert_int_eq(id.key, -1);
+	ck_assert_int_eq(files_open_identity(p, &id, why, sizeof(why)), 0);
+	ck_assert_uint_eq(files_identity_stamp(&id), stamp);
+	files_close_identity(&id);
+	put("pin", "Q2", 0644);
+	ck_assert_int_eq(files_open_identity(p, &id, why, sizeof(why)), 0);
+	ck_assert_uint_ne(files_identity_stamp(&id), stamp);
+	files_close_identity(&id);
 
 	put("key", "K", 0640);
 	ck_assert_int_eq(files_open_identity(p, &id, why, sizeof(why)), 12);
