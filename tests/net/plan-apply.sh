@@ -7,7 +7,7 @@
 
 case $OUT in */asan) SAN=SAN=1 ;; *) SAN= ;; esac
 # shellcheck disable=SC2086
-env -u OUT make -s -C "$TOP" $SAN "${OUT#"$TOP"/}/unit/platform/drive_apply" >/dev/null || die "drive_apply cannot be built"
+env -u OUT make -s -C "$TOP" $SAN OUT="${OUT#"$TOP"/}" "${OUT#"$TOP"/}/unit/platform/drive_apply" >/dev/null || die "drive_apply cannot be built"
 net_up
 mkdir -p "$WORK/state"
 OFFER=(addr=172.28.13.2 addr=fd53::2 search=corp.internal)
@@ -208,6 +208,11 @@ packets() { # STATE
 	equal "$1: a new connection from outside" "ok" "$(from_outside 192.0.2.2 2022)"
 	equal "$1: the same over IPv6" "ok" "$(from_outside 2001:db8:1::2 2022)"
 	check "$1: ping from outside" dc ping -c1 -W2 192.0.2.2
+	# the device has not asked by now, so that the router learns nothing in passing
+	rtr ip neigh flush all
+	rtr ip -6 neigh flush all
+	check "$1: the router's question who has our address is answered" rtr ping -c1 -W2 192.0.2.2
+	check "$1: the same over IPv6" rtr ping -c1 -W2 2001:db8:1::2
 	echo hello >&8
 	read -rt 5 answer <&7
 	equal "$1: the connection that was open" ok "$answer"
