@@ -1,6 +1,9 @@
 #!/bin/bash
 # lockdown - the engine holds no privilege, and traced through reconnection,
 # name resolution and 100 direct UDP flows it opens nothing and runs nothing.
+
+# groups that the daemon has, and its children must not
+[ -n "${GROUPED:-}" ] || GROUPED=1 exec setpriv --groups 0,4,24 bash "$0" "$@"
 # shellcheck source=tests/net/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -59,4 +62,53 @@ spawn "$WORK/control.out" strace -f -e trace=openat -o "$WORK/control" cat /dev/
 wait "$PID"
 if grep -q 'openat(' "$WORK/control"; then pass "control: strace sees an open"; else fail "control: strace sees nothing"; fi
 atp disconnect corp >/dev/null 2>&1
+atp connect corp --timeout 20 >/dev/null 2>&1 || fail "connect"
+engine=$(dev pgrep -P "$DAEMON_PID" -x apptunnel-engin)
+
+# an engine that hears nothing any more ends with the daemon all the same
+kill -STOP "$engine"
+kill_pid "$DAEMON_PID" KILL
+check "a stopped engine ends with the daemon" wait_for 3 sh -c "! kill -0 $engine"
+kill -KILL "$engine" 2>/dev/null
+dev "$OUT/apptunneld" --cleanup --state-dir "$WORK/state" --run-dir "$WORK/run" >/dev/null 2>&1
+
+# the parser: what one could do that fell into wrong hands
+dev mount -t tmpfs -o mode=755 libexec /mnt
+dev tee /mnt/apptunnel-parser >/dev/null <<'PY'
+#!/usr/bin/python3
+import os, socket
+status = dict(l.split(":", 1) for l in open("/proc/self/status").read().splitlines())
+fds = sorted(int(f) for f in os.listdir("/proc/self/fd"))
+def reach():
+    try:
+        socket.create_connection(("198.51.100.2", 443), 2)
+        return "Sentry"
+    except OSError:
+        return "nobody"
+words = dict(reaches=reach(), uid=os.getuid(), nnp=status["NoNewPrivs"].strip(),
+             groups=status["Groups"].strip(), fds=" ".join(str(f) for f in fds[:-1]))
+for k, v in words.items():
+    os.write(5, f"err parser {k}: {v}\n".encode())
+os._exit(6)
+PY
+dev chmod 755 /mnt/apptunnel-parser
+daemon_up --libexec-dir /mnt
+atp connect corp --timeout 5 >"$WORK/out" 2>"$WORK/err"
+equal "a parser that says the profile is bad: exit" 6 $?
+said() { sed -n "s/^parser $1: //p" "$WORK/err"; }
+equal "the parser reaches" nobody "$(said reaches)"
+if [ "$(said uid)" -gt 0 ]; then pass "the parser is not root"; else fail "the parser is uid $(said uid)"; fi
+equal "the parser's NoNewPrivs" 1 "$(said nnp)"
+equal "the parser's groups" "" "$(said groups)"
+equal "the parser's descriptors" "0 1 2 3 4 5" "$(said fds)"
+equal "control: the device itself reaches Sentry" ok \
+	"$(dev python3 -c 'import socket; socket.create_connection(("198.51.100.2", 443), 2); print("ok")')"
+
+# who may ask is judged by the daemon, not by the mode of the socket's file alone
+equal "the control socket's mode" 660 "$(dev stat -c %a "$WORK/run/control.sock")"
+dev chmod 666 "$WORK/run/control.sock"
+dev setpriv --reuid 64433 --regid 64433 --clear-groups "$(shared "$OUT")/apptunnel" \
+	--run-dir "$(shared "$WORK")/run" --profile-dir "$(shared "$WORK")/profiles.d" connect corp >"$WORK/out" 2>"$WORK/err"
+equal "a stranger at an open control socket: exit" 7 $?
+check "and is told why" grep -q "only root and members" "$WORK/err"
 finish
