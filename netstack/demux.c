@@ -6,7 +6,8 @@
 #include <string.h>
 
 /* virtio_net_hdr, as the TUN device writes it: bytes of the machine's order */
-enum { VNET_GSO_TYPE_AT = 1, VNET_GSO_SIZE_AT = 4 };
+enum { VNET_FLAGS_AT = 0, VNET_GSO_TYPE_AT = 1, VNET_GSO_SIZE_AT = 4 };
+enum { VNET_NEEDS_CSUM = 1, VNET_DATA_VALID = 2 };
 enum { VNET_GSO_NONE = 0, VNET_GSO_TCP4 = 1, VNET_GSO_TCP6 = 4, VNET_GSO_UDP = 5,
        VNET_GSO_ECN = 0x80 };
 
@@ -90,7 +91,7 @@ static void other_packet(struct netstack *ns, const struct pkt *p)
 	if (p->src.family == 4)
 		icmp_quote(ns, p, 3, 2, 0);		/* protocol unreachable */
 	else if (p->proto != PROTO_NONE)
-		icmp_quote(ns, p, 4, 1, p->proto_at);	/* unrecognised next header */
+		icmp_problem(ns, p, 1, p->proto_at);	/* unrecognised next header */
 }
 
 void packet_input(struct netstack *ns, struct buf *b, struct pkt *p, uint16_t segment)
@@ -118,8 +119,9 @@ void packet_input(struct netstack *ns, struct buf *b, struct pkt *p, uint16_t se
 	}
 }
 
+/* @verify: nobody vouches for the checksum behind the IP header */
 static void packet_route(struct netstack *ns, struct buf *b, uint8_t *data, size_t len,
-			 uint16_t segment)
+			 uint16_t segment, bool verify)
 {
 	struct pkt p;
 
@@ -132,7 +134,12 @@ static void packet_route(struct netstack *ns, struct buf *b, uint8_t *data, size
 	case PKT_MULTICAST:
 		ns->counters.dropped_multicast++;
 		return;
+	case PKT_PROBLEM:
+		ns->counters.malformed++;
+		icmp_problem(ns, &p, p.problem, p.problem_at);
+		return;
 	}
+	p.verify = verify;
 	if (p.ttl <= 1)
 		icmp_quote(ns, &p, p.src.family == 4 ? 11 : 3, 0, 0);
 	else if (p.fragment)
@@ -160,6 +167,7 @@ void ns_input(struct netstack *ns, size_t len, uint64_t now)
 	struct buf *b = ns->rx;
 	uint8_t *packet = b->data + RX_PACKET_AT;
 	uint16_t segment = 0;
+	bool verify = true;
 
 	ns->now = now;
 	ns->counters.packets_in++;
@@ -180,9 +188,12 @@ void ns_input(struct netstack *ns, size_t len, uint64_t now)
 			ns->counters.malformed++;
 			return;
 		}
+		/* What an app of this machine sends has its checksum yet to come
+		 * and never saw a wire: nothing to verify on the common way. */
+		verify = !(h[VNET_FLAGS_AT] & (VNET_NEEDS_CSUM | VNET_DATA_VALID));
 	}
 	ns->counters.bytes_in += len;
-	packet_route(ns, b, packet, len, segment);
+	packet_route(ns, b, packet, len, segment, verify);
 	if (b->refs > 1) {
 		/* bytes of it wait in a flow: the next packet needs another */
 		buf_unref(b);

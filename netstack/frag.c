@@ -8,6 +8,9 @@
 #include "netstack/slab.h"
 
 #define FRAG_IOV_MAX	4
+#define LATE_QUOTE	512u		/* bytes of the first fragment that the sender gets back */
+#define IP6_LENGTH_AT	4u		/* of the payload length; of the offset in a */
+#define FRAG6_OFFSET_AT	2u		/* fragment header */
 
 struct part {
 	struct part *next;			/* by offset */
@@ -58,6 +61,27 @@ static void datagram_poison(struct netstack *ns, struct datagram *d)
 	ns->counters.frag_dropped++;
 	d->poisoned = true;
 	parts_free(ns, d);
+}
+
+/*
+ * It did not come together in time: RFC 1122, 3.3.2 and RFC 8200, 4.5 have the
+ * sender told when its first fragment is here.
+ */
+static void datagram_late(struct netstack *ns, const struct datagram *d)
+{
+	const struct part *first = d->parts;
+	uint8_t quote[IPV6_HLEN + LATE_QUOTE];
+	struct pkt p = { .src = d->src, .dst = d->dst, .proto = d->proto, .ip = quote };
+	size_t hlen;
+
+	if (!first || first->off)
+		return;
+	hlen = ip_header_write(quote, &d->src, &d->dst, d->proto, IP_TTL_OUT, first->len);
+	p.l4 = quote + hlen;
+	p.l4_len = first->len < LATE_QUOTE ? first->len : LATE_QUOTE;
+	p.ip_len = (uint32_t)hlen + p.l4_len;
+	memcpy(p.l4, first->data, p.l4_len);
+	icmp_quote(ns, &p, d->src.family == 4 ? 11 : 3, 1, 0);
 }
 
 static struct datagram *oldest(const struct netstack *ns)
@@ -139,13 +163,24 @@ static void datagram_deliver(struct netstack *ns, struct datagram *d)
 	hlen += d->total;
 	datagram_free(ns, d);
 	ns->counters.reassembled++;
-	/* a fragment inside is nobody's */
-	if (pkt_parse(ip, hlen, &p) != PKT_OK)
+	switch (pkt_parse(ip, hlen, &p)) {
+	case PKT_OK:
+		p.verify = true;
+		/* a fragment inside is nobody's */
+		if (p.fragment)
+			ns->counters.malformed++;
+		else
+			packet_input(ns, b, &p, 0);
+		break;
+	case PKT_PROBLEM:
 		ns->counters.malformed++;
-	else if (p.fragment)
+		icmp_problem(ns, &p, p.problem, p.problem_at);
+		break;
+	case PKT_MALFORMED:
+	case PKT_MULTICAST:		/* not from these addresses */
 		ns->counters.malformed++;
-	else
-		packet_input(ns, b, &p, 0);
+		break;
+	}
 	buf_unref(b);
 }
 
@@ -168,6 +203,9 @@ void frag_packet(struct netstack *ns, const struct pkt *p)
 
 	if (!p->l4_len || end > most || (p->frag_more && p->l4_len % 8)) {
 		ns->counters.malformed++;
+		if (p->src.family == 6 && p->l4_len)	/* RFC 8200, 4.5 */
+			icmp_problem(ns, p, 0, end > most ? p->proto_at + FRAG6_OFFSET_AT
+							  : IP6_LENGTH_AT);
 		return;
 	}
 	d = datagram_get(ns, p);
@@ -205,8 +243,10 @@ void frag_packet(struct netstack *ns, const struct pkt *p)
 
 uint64_t frag_timer(struct netstack *ns)
 {
-	while (!list_empty(&ns->reasm.list) && oldest(ns)->due <= ns->now)
+	while (!list_empty(&ns->reasm.list) && oldest(ns)->due <= ns->now) {
+		datagram_late(ns, oldest(ns));
 		datagram_drop(ns, oldest(ns));
+	}
 	return list_empty(&ns->reasm.list) ? NEVER : oldest(ns)->due;
 }
 

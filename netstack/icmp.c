@@ -5,10 +5,10 @@
 #include <string.h>
 
 enum {
-	ICMP4_ECHO_REPLY = 0, ICMP4_UNREACH = 3, ICMP4_ECHO = 8, ICMP4_TIME = 11,
-	ICMP4_PARAM = 12,
+	ICMP4_ECHO_REPLY = 0, ICMP4_UNREACH = 3, ICMP4_QUENCH = 4, ICMP4_REDIRECT = 5,
+	ICMP4_ECHO = 8, ICMP4_TIME = 11, ICMP4_PARAM = 12,
 	ICMP6_UNREACH = 1, ICMP6_TOO_BIG = 2, ICMP6_TIME = 3, ICMP6_PARAM = 4,
-	ICMP6_ECHO = 128, ICMP6_ECHO_REPLY = 129,
+	ICMP6_ECHO = 128, ICMP6_ECHO_REPLY = 129, ICMP6_REDIRECT = 137,
 };
 
 #define ICMP4_CODE_FRAG		4
@@ -42,6 +42,14 @@ static bool type_is_error(uint8_t family, uint8_t type)
 	if (family == 4)
 		return type == ICMP4_UNREACH || type == ICMP4_TIME || type == ICMP4_PARAM;
 	return type >= ICMP6_UNREACH && type <= ICMP6_PARAM;
+}
+
+/* Never an error about one of these (RFC 1122, 3.2.2; RFC 4443, 2.4 e). */
+static bool type_is_final(uint8_t family, uint8_t type)
+{
+	if (family == 4)
+		return type_is_error(4, type) || type == ICMP4_QUENCH || type == ICMP4_REDIRECT;
+	return type < ICMP6_ECHO || type == ICMP6_REDIRECT;
 }
 
 /* ---- sending ------------------------------------------------------------------- */
@@ -143,17 +151,25 @@ void ns_icmp_error(struct netstack *ns, const struct ns_tuple *t, uint8_t proto,
 void icmp_quote(struct netstack *ns, const struct pkt *p, uint8_t type, uint8_t code,
 		uint32_t word)
 {
-	bool icmp = p->proto == PROTO_ICMP || p->proto == PROTO_ICMP6;
-	uint32_t most = p->src.family == 4 ? QUOTE4_MAX : QUOTE6_MAX;
+	bool v4 = p->src.family == 4;
+	bool icmp = p->proto == (v4 ? PROTO_ICMP : PROTO_ICMP6);
+	uint32_t most = v4 ? QUOTE4_MAX : QUOTE6_MAX;
 
-	/* never about an error, nor about a part of a datagram */
-	if (p->frag_off || (icmp && (!p->l4_len || type_is_error(p->src.family, p->l4[0]))))
+	/* nor about a later part of what may be one */
+	if (p->frag_off && (v4 || icmp))
+		return;
+	if (icmp && (!p->l4_len || type_is_final(p->src.family, p->l4[0])))
 		return;
 	if (!icmp_allowed(ns))
 		return;
 	if (icmp_send(ns, &p->dst, &p->src, type, code, word, p->ip,
 		      p->ip_len < most ? p->ip_len : most) == 0)
 		ns->counters.icmp_sent++;
+}
+
+void icmp_problem(struct netstack *ns, const struct pkt *p, uint8_t code, uint32_t at)
+{
+	icmp_quote(ns, p, ICMP6_PARAM, code, at);
 }
 
 int ns_echo_reply(struct netstack *ns, const struct ns_tuple *tuple, uint16_t sequence,
@@ -199,7 +215,7 @@ void icmp_packet(struct netstack *ns, const struct pkt *p)
 	bool v4 = p->src.family == 4;
 	uint8_t type, code;
 
-	if (p->l4_len < ICMP_HLEN) {
+	if (p->l4_len < ICMP_HLEN || !icmp_sum_right(p)) {
 		ns->counters.malformed++;
 		return;
 	}

@@ -45,6 +45,7 @@
 #define RX_BUDGET_HARD		(2 * RX_BUDGET)	/* beyond: as if lost on the way */
 #define WINDOW_FULL		(256u << 10)	/* receive window of a flow */
 #define WINDOW_SMALL		65535u		/* in a rush, and before the handshake ends */
+#define SEGMENT_BACK_MAX	(2 * WINDOW_FULL)	/* what is older was never in flight */
 #define WINDOW_UPDATE		(64u << 10)	/* tell the app when its window grew by this */
 
 #define GSO_PAYLOAD_MAX		65455u		/* 65535 less the largest headers */
@@ -301,6 +302,8 @@ int lwip_accept(struct netstack *ns, struct ns_tcp *t, const struct held *h);
 void lwip_input(struct netstack *ns, struct ns_tcp *t, struct buf *b, struct tcp_view *v);
 void lwip_flush(struct netstack *ns, struct ns_tcp *t);
 void lwip_ack(struct netstack *ns, struct ns_tcp *t);
+/* lwip_challenge() - an ACK with the next flush, whatever came */
+void lwip_challenge(struct netstack *ns, struct ns_tcp *t);
 void lwip_abort(struct netstack *ns, struct ns_tcp *t);
 void lwip_tick(struct netstack *ns);
 void lwip_arm(struct netstack *ns, struct ns_tcp *t);
@@ -332,8 +335,12 @@ int raw_send(struct netstack *ns, struct iovec *iov, int n);
 void icmp_packet(struct netstack *ns, const struct pkt *p);
 void icmp_refuse_syn(struct netstack *ns, const struct ns_tuple *t, uint32_t isn,
 		     enum ns_refusal how);
+/* icmp_quote() - an error about a packet of an app, where RFC 1122, 3.2.2 and
+ * RFC 4443, 2.4 allow one; rate limited */
 void icmp_quote(struct netstack *ns, const struct pkt *p, uint8_t type, uint8_t code,
 		uint32_t word);
+/* icmp_problem() - ICMPv6 "parameter problem", at offset @at of the packet */
+void icmp_problem(struct netstack *ns, const struct pkt *p, uint8_t code, uint32_t at);
 void udp_packet(struct netstack *ns, const struct pkt *p, uint16_t segment);
 
 /* Send @len bytes of transport as one datagram, in fragments where needed. */

@@ -162,6 +162,7 @@ struct ns_counters {
 	uint64_t malformed, dropped_multicast, other_proto, frag_dropped, reassembled;
 	uint64_t tcp_flows, tcp_total, syn_held, rst_no_flow, icmp_sent, icmp_limited;
 	uint64_t output_failed, no_buffer;
+	uint64_t tcp_unacceptable;	/* segments outside their flow's windows */
 	uint64_t rx_over_budget;	/* segments dropped: nobody reads */
 	uint64_t gso_refused;		/* the kernel took no super-segments: cut here since */
 };

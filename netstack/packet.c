@@ -6,12 +6,19 @@
 
 #define EXT_HEADERS_MAX	8		/* IPv6 extension headers of one packet */
 
+#define SUM_RIGHT	0xffffu		/* of bytes that hold their own checksum */
+
 enum { TCPOPT_END = 0, TCPOPT_NOP = 1 };
+enum { IPOPT_END = 0, IPOPT_NOP = 1, IPOPT_LOOSE = 131, IPOPT_STRICT = 137 };
+enum { OPT6_PAD1 = 0, OPT6_PADN = 1 };
+/* RFC 8200, 4.2: what one does who does not know an option */
+enum { OPT6_SKIP = 0, OPT6_DROP = 1 };
+enum { PROBLEM_FIELD = 0, PROBLEM_OPTION = 2 };
 
 static bool addr_is_bad_source(const struct ipaddr *a)
 {
 	return addr_is_multicast(a) || addr_is_loopback(a) || addr_is_unspecified(a) ||
-	       (a->family == 4 && get_be32(a->bytes) == 0xffffffff);
+	       addr_is_mapped(a) || (a->family == 4 && get_be32(a->bytes) == 0xffffffff);
 }
 
 static enum pkt_result addresses_check(const struct pkt *p)
@@ -20,9 +27,30 @@ static enum pkt_result addresses_check(const struct pkt *p)
 	    (p->dst.family == 4 && get_be32(p->dst.bytes) == 0xffffffff))
 		return PKT_MULTICAST;
 	if (addr_is_bad_source(&p->src) || addr_is_loopback(&p->dst) ||
-	    addr_is_unspecified(&p->dst) || addr_equal(&p->src, &p->dst))
+	    addr_is_unspecified(&p->dst) || addr_is_mapped(&p->dst) || addr_equal(&p->src, &p->dst))
 		return PKT_MALFORMED;
 	return PKT_OK;
+}
+
+/* Options are not carried, but a lie in them is not believed either. */
+static bool ip4_options_sound(const uint8_t *o, size_t len)
+{
+	size_t at = 0;
+
+	while (at < len) {
+		if (o[at] == IPOPT_END)
+			return true;
+		if (o[at] == IPOPT_NOP) {
+			at++;
+			continue;
+		}
+		if (len - at < 2 || o[at + 1] < 2 || o[at + 1] > len - at)
+			return false;
+		if (o[at] == IPOPT_LOOSE || o[at] == IPOPT_STRICT)
+			return false;
+		at += o[at + 1];
+	}
+	return true;
 }
 
 static enum pkt_result ip4_parse(uint8_t *data, size_t len, struct pkt *p)
@@ -36,6 +64,10 @@ static enum pkt_result ip4_parse(uint8_t *data, size_t len, struct pkt *p)
 	hlen = (data[0] & 0x0f) * 4u;
 	p->ip_len = get_be16(data + 2);
 	if (hlen < IPV4_HLEN || p->ip_len < hlen || p->ip_len > len)
+		return PKT_MALFORMED;
+	/* the kernel fills it in for everybody, also in super-segments */
+	if (csum_fold(csum_add(0, data, hlen, false)) != SUM_RIGHT ||
+	    !ip4_options_sound(data + IPV4_HLEN, hlen - IPV4_HLEN))
 		return PKT_MALFORMED;
 	p->src.family = p->dst.family = 4;
 	memcpy(p->src.bytes, data + 12, 4);
@@ -68,6 +100,37 @@ static void frag6_parse(const uint8_t *h, struct pkt *p)
 	p->fragment = p->frag_off || p->frag_more;
 }
 
+/* The first problem is the one that is told. */
+static void problem(struct pkt *p, uint8_t code, uint32_t at)
+{
+	if (p->problem_at)
+		return;
+	p->problem = code;
+	p->problem_at = (uint16_t)at;
+}
+
+/* Options of the hop-by-hop or destination header between two offsets. */
+static bool ip6_options_sound(const uint8_t *data, uint32_t at, uint32_t end, struct pkt *p)
+{
+	while (at < end) {
+		uint8_t type = data[at];
+
+		if (type == OPT6_PAD1) {
+			at++;
+			continue;
+		}
+		if (end - at < 2 || data[at + 1] > end - at - 2)
+			return false;
+		/* A jumbogram's length is one of those that nobody may skip. */
+		if (type >> 6 == OPT6_DROP)
+			return false;
+		if (type >> 6 != OPT6_SKIP)
+			problem(p, PROBLEM_OPTION, at);
+		at += 2u + data[at + 1];
+	}
+	return true;
+}
+
 static enum pkt_result ip6_parse(uint8_t *data, size_t len, struct pkt *p)
 {
 	bool seen_fragment = false;
@@ -94,15 +157,14 @@ static enum pkt_result ip6_parse(uint8_t *data, size_t len, struct pkt *p)
 	next = data[6];
 	p->proto_at = 6;
 	for (n = 0; ; n++) {
-		bool known = next == PROTO_HOPOPTS || next == PROTO_ROUTING ||
+		/* hop-by-hop options are unknown in any but the first place */
+		bool known = (next == PROTO_HOPOPTS && !n) || next == PROTO_ROUTING ||
 			     next == PROTO_FRAGMENT || next == PROTO_DSTOPTS;
 		uint32_t size = 8;
 
 		if (!known)
 			break;
 		if (n == EXT_HEADERS_MAX || p->ip_len - at < 8)
-			return PKT_MALFORMED;
-		if (next == PROTO_HOPOPTS && at != IPV6_HLEN)
 			return PKT_MALFORMED;
 		if (next == PROTO_FRAGMENT) {
 			if (seen_fragment)
@@ -113,8 +175,11 @@ static enum pkt_result ip6_parse(uint8_t *data, size_t len, struct pkt *p)
 			size += data[at + 1] * 8u;
 			if (p->ip_len - at < size)
 				return PKT_MALFORMED;
-			/* segments left: we are no router on the way */
+			/* segments left: we are no router on the way (RFC 5095) */
 			if (next == PROTO_ROUTING && data[at + 3])
+				problem(p, PROBLEM_FIELD, at + 2);
+			if (next != PROTO_ROUTING &&
+			    !ip6_options_sound(data, at + 2, at + size, p))
 				return PKT_MALFORMED;
 		}
 		next = data[at];
@@ -126,7 +191,7 @@ static enum pkt_result ip6_parse(uint8_t *data, size_t len, struct pkt *p)
 	p->proto = next;
 	p->l4 = data + at;
 	p->l4_len = p->ip_len - at;
-	return PKT_OK;
+	return p->problem_at ? PKT_PROBLEM : PKT_OK;
 }
 
 enum pkt_result pkt_parse(uint8_t *data, size_t len, struct pkt *p)
@@ -140,6 +205,21 @@ enum pkt_result pkt_parse(uint8_t *data, size_t len, struct pkt *p)
 	if (data[0] >> 4 == 6)
 		return ip6_parse(data, len, p);
 	return PKT_MALFORMED;
+}
+
+/* Does the checksum in the first @len bytes of transport fit? */
+static bool sum_right(const struct pkt *p, uint32_t len)
+{
+	uint64_t sum = 0;
+
+	if (p->proto != PROTO_ICMP)
+		sum = csum_pseudo(&p->src, &p->dst, p->proto, len);
+	return csum_fold(csum_add(sum, p->l4, len, false)) == SUM_RIGHT;
+}
+
+bool icmp_sum_right(const struct pkt *p)
+{
+	return !p->verify || sum_right(p, p->l4_len);
 }
 
 /* lwIP trusts the option lengths; so they are checked here */
@@ -173,6 +253,8 @@ bool tcp_parse(const struct pkt *p, struct tcp_view *t)
 		return false;
 	if (!tcp_options_sound(h + TCP_HLEN_MIN, hlen - TCP_HLEN_MIN))
 		return false;
+	if (p->verify && !sum_right(p, p->l4_len))
+		return false;
 	t->header = h;
 	t->src = get_be16(h);
 	t->dst = get_be16(h + 2);
@@ -199,6 +281,9 @@ bool udp_parse(const struct pkt *p, struct udp_view *u, bool batch)
 	if (batch)
 		len = p->l4_len;
 	else if (len < UDP_HEADER || len > p->l4_len)
+		return false;
+	/* 0 says "none", which IPv4 allows (RFC 768) and IPv6 does not (RFC 8200, 8.1) */
+	if (p->verify && (get_be16(h + 6) ? !sum_right(p, len) : p->src.family == 6))
 		return false;
 	u->src = get_be16(h);
 	u->dst = get_be16(h + 2);

@@ -64,6 +64,10 @@ struct pkt {
 	uint16_t frag_off;
 	uint32_t frag_id;
 	uint16_t proto_at;		/* IPv6: offset of the byte that named proto */
+	bool verify;			/* the checksum behind the header is ours to look at;
+					 * pkt_parse() leaves it false */
+	uint8_t problem;		/* PKT_PROBLEM: ICMPv6 code, offset of what is wrong */
+	uint16_t problem_at;
 	uint8_t *ip;
 	uint32_t ip_len;		/* of the whole packet, from its header */
 	uint8_t *l4;
@@ -74,13 +78,16 @@ enum pkt_result {
 	PKT_OK,
 	PKT_MALFORMED,			/* drop and count */
 	PKT_MULTICAST,			/* or broadcast: drop and count */
+	PKT_PROBLEM,			/* IPv6: drop, count, and answer "parameter problem" */
 };
 
 /*
- * pkt_parse() - read the IP header and IPv6's extension headers
+ * pkt_parse() - read the IP header, its options, and IPv6's extension headers
+ * (RFC 791, RFC 8200).  A source route is malformed: we are no router on it.
  * @data: the packet without virtio header; more bytes than the packet says
  *	are ignored
- * @p: complete on PKT_OK only; src, dst, ip and ip_len also on PKT_MULTICAST
+ * @p: complete on PKT_OK and PKT_PROBLEM; src, dst, ip and ip_len also on
+ *	PKT_MULTICAST
  */
 enum pkt_result pkt_parse(uint8_t *data, size_t len, struct pkt *p);
 
@@ -95,7 +102,7 @@ struct tcp_view {
 	uint32_t len;			/* of the payload */
 };
 
-/* Return: false when malformed */
+/* Return: false when malformed; with p->verify also when the checksum is wrong */
 bool tcp_parse(const struct pkt *p, struct tcp_view *t);
 
 struct udp_view {
@@ -107,9 +114,13 @@ struct udp_view {
 /*
  * udp_parse() - @batch: the packet is a batch of datagrams (USO), whose length
  *	field may be 0 or that of the whole
- * Return: false when malformed
+ * Return: false when malformed; with p->verify also when the checksum is wrong,
+ *	or missing where IPv6 wants one
  */
 bool udp_parse(const struct pkt *p, struct udp_view *u, bool batch);
+
+/* icmp_sum_right() - ICMP or ICMPv6; true without p->verify */
+bool icmp_sum_right(const struct pkt *p);
 
 /*
  * csum_add() - add @len bytes to a ones' complement sum

@@ -17,9 +17,9 @@ int addr_parse(const char *text, struct ipaddr *out)
 	if (inet_pton(AF_INET, text, a.bytes) == 1) {
 		a.family = 4;
 	} else if (inet_pton(AF_INET6, text, a.bytes) == 1) {
-		if (!memcmp(a.bytes, mapped_head, sizeof(mapped_head)))
-			return -EINVAL;
 		a.family = 6;
+		if (addr_is_mapped(&a))
+			return -EINVAL;
 	} else {
 		return -EINVAL;
 	}
@@ -92,6 +92,11 @@ bool prefix_mask(struct prefix *p)
 		bytes[i] = 0;
 	}
 	return had;
+}
+
+bool addr_is_mapped(const struct ipaddr *a)
+{
+	return a->family == 6 && !memcmp(a->bytes, mapped_head, sizeof(mapped_head));
 }
 
 bool addr_equal(const struct ipaddr *a, const struct ipaddr *b)

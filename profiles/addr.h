@@ -56,6 +56,9 @@ char *prefix_format(const struct prefix *p, char *buf);
 /* prefix_mask() - clear the host bits of @p.  Return: true if there were any */
 bool prefix_mask(struct prefix *p);
 
+/* addr_is_mapped() - IPv4 in an IPv6 address (::ffff:0:0/96): for sockets, on no wire */
+bool addr_is_mapped(const struct ipaddr *a);
+
 bool addr_equal(const struct ipaddr *a, const struct ipaddr *b);
 int addr_compare(const struct ipaddr *a, const struct ipaddr *b);
 bool prefix_equal(const struct prefix *a, const struct prefix *b);

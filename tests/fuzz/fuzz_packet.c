@@ -178,6 +178,33 @@ static void echo(void *ctx, const struct ns_tuple *tuple, uint16_t seq, const ui
 
 /* ---- steps -------------------------------------------------------------------- */
 
+/* Make the sums of a packet right: a fuzzer would not find them. */
+static void sums(uint8_t *p, size_t len)
+{
+	size_t hlen = len ? (p[0] & 15) * 4u : 0;
+	struct pkt k;
+	uint8_t *at;
+
+	if (len && p[0] >> 4 == 4 && hlen >= IPV4_HLEN && hlen <= len) {
+		put_be16(p + 10, 0);
+		put_be16(p + 10, (uint16_t)~csum_fold(csum_add(0, p, hlen, false)));
+	}
+	if (pkt_parse(p, len, &k) != PKT_OK || k.fragment || k.l4_len < 8)
+		return;
+	if (k.proto == PROTO_TCP && k.l4_len >= TCP_HLEN_MIN)
+		at = k.l4 + 16;
+	else if (k.proto == PROTO_UDP)
+		at = k.l4 + 6;
+	else if (k.proto == PROTO_ICMP || k.proto == PROTO_ICMP6)
+		at = k.l4 + 2;
+	else
+		return;
+	put_be16(at, 0);
+	put_be16(at, (uint16_t)~csum_fold(csum_add(k.proto == PROTO_ICMP ? 0 :
+						   csum_pseudo(&k.src, &k.dst, k.proto, k.l4_len),
+						   k.l4, k.l4_len, false)));
+}
+
 static void packet_input(const uint8_t *packet, size_t len)
 {
 	uint8_t type = vnet ? (uint8_t)take(1) : 0;
@@ -198,6 +225,9 @@ static void packet_input(const uint8_t *packet, size_t len)
 		abort();
 	if (len)
 		memcpy(to, packet, len);
+	sums(to, len);
+	if (vnet)
+		to[-10] = type >> 7;		/* VIRTIO_NET_HDR_F_NEEDS_CSUM */
 	ns_input(ns, len + (vnet ? 10 : 0), now);
 }
 

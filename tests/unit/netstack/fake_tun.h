@@ -241,7 +241,34 @@ static void fake_wait(struct fake *f, uint64_t us)
 	ns_timer(f->ns, f->now);
 }
 
-/* @vnet: NULL for a header without offloads */
+/* Make the checksums of what is a packet right. */
+static void fake_sums(uint8_t *p, size_t len)
+{
+	size_t hlen = len ? (p[0] & 15) * 4u : 0;
+	struct pkt k;
+	uint8_t *at;
+
+	if (len && p[0] >> 4 == 4 && hlen >= IPV4_HLEN && hlen <= len) {
+		put_be16(p + 10, 0);
+		put_be16(p + 10, (uint16_t)~csum_fold(csum_add(0, p, hlen, false)));
+	}
+	if (pkt_parse(p, len, &k) != PKT_OK || k.fragment || k.l4_len < 8)
+		return;
+	if (k.proto == PROTO_TCP && k.l4_len >= TCP_HLEN_MIN)
+		at = k.l4 + 16;
+	else if (k.proto == PROTO_UDP)
+		at = k.l4 + 6;
+	else if (k.proto == PROTO_ICMP || k.proto == PROTO_ICMP6)
+		at = k.l4 + 2;
+	else
+		return;
+	put_be16(at, 0);
+	put_be16(at, (uint16_t)~csum_fold(csum_add(k.proto == PROTO_ICMP ? 0 :
+						   csum_pseudo(&k.src, &k.dst, k.proto, k.l4_len),
+						   k.l4, k.l4_len, false)));
+}
+
+/* @vnet: NULL for a header without offloads, and no checksums made right */
 __attribute__((unused))
 static void fake_input_vnet(struct fake *f, const uint8_t *vnet, const void *data, size_t len)
 {
@@ -264,7 +291,12 @@ static void fake_input_vnet(struct fake *f, const uint8_t *vnet, const void *dat
 __attribute__((unused))
 static void fake_input(struct fake *f, const void *data, size_t len)
 {
-	fake_input_vnet(f, NULL, data, len);
+	static uint8_t copy[70000];
+
+	if (len)
+		memcpy(copy, data, len);
+	fake_sums(copy, len);
+	fake_input_vnet(f, NULL, copy, len);
 }
 
 __attribute__((unused))

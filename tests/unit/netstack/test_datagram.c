@@ -181,6 +181,15 @@ START_TEST(udp_fragments_both_ways)
 }
 END_TEST
 
+/* The checksum of 1,600 bytes that come as two fragments of 800. */
+static uint16_t halves_sum(const struct ns_tuple *t)
+{
+	uint64_t sum = csum_pseudo(&t->src, &t->dst, PROTO_UDP, 1600) + 1 + 2 + 1600;
+
+	/* zeros, then 100 in each byte */
+	return (uint16_t)~csum_fold(sum + 400 * (100 << 8 | 100));
+}
+
 /* A fragment of a datagram of the test's own making. */
 static void fragment_input(struct fake *f, int family, uint32_t id, size_t off, size_t len,
 			   bool more)
@@ -205,6 +214,7 @@ static void fragment_input(struct fake *f, int family, uint32_t id, size_t off, 
 		put_be16(packet + n, 1);
 		put_be16(packet + n + 2, 2);
 		put_be16(packet + n + 4, 1600);
+		put_be16(packet + n + 6, halves_sum(&t));
 	}
 	fake_input(f, packet, n + len);
 }
@@ -261,6 +271,51 @@ START_TEST(fragments_are_bounded_in_number_bytes_and_time)
 	for (i = 0; i < 60; i++)
 		fragment_input(f, family, (uint32_t)i, 0, 16000, true);
 	ck_assert_uint_lt(slab_in_use(), 300000);
+	fake_free(f);
+}
+END_TEST
+
+START_TEST(a_datagram_that_comes_too_late_is_told)
+{
+	int family = _i ? 6 : 4;
+	struct fake *f = fake_new(false);
+	struct pkt p;
+
+	fragment_input(f, family, 1, 0, 800, true);
+	fragment_input(f, family, 2, 800, 800, false);	/* without the first part */
+	fragment_input(f, family, 3, 0, 808, true);	/* and one that overlaps */
+	fragment_input(f, family, 3, 800, 800, false);
+	fake_wait(f, 29000000);
+	ck_assert_uint_eq(fake_pending(f), 0);
+	fake_wait(f, 2000000);
+	ck_assert_uint_eq(fake_pending(f), 1);
+	ck_assert(fake_next(f, &p, copy));
+	ck_assert_uint_eq(p.l4[0], family == 4 ? 11 : 3);
+	ck_assert_uint_eq(p.l4[1], 1);
+	/* the ports are where its kernel looks for them */
+	ck_assert_uint_eq(get_be32(p.l4 + 8 + header_len(family)), 1 << 16 | 2);
+	fake_free(f);
+}
+END_TEST
+
+START_TEST(fragments_of_the_wrong_length_are_told)
+{
+	struct fake *f = fake_new(false);
+	struct pkt p;
+
+	/* IPv4 has no word for it */
+	fragment_input(f, 4, 1, 0, 801, true);
+	fragment_input(f, 4, 1, 65528, 800, false);
+	ck_assert_uint_eq(fake_pending(f), 0);
+	fragment_input(f, 6, 1, 0, 801, true);
+	ck_assert(fake_next(f, &p, copy));
+	ck_assert_uint_eq(p.l4[0] << 8 | p.l4[1], 4 << 8 | 0);
+	ck_assert_uint_eq(get_be32(p.l4 + 4), 4);
+	fragment_input(f, 6, 1, 65528, 800, false);
+	ck_assert(fake_next(f, &p, copy));
+	ck_assert_uint_eq(p.l4[0] << 8 | p.l4[1], 4 << 8 | 0);
+	ck_assert_uint_eq(get_be32(p.l4 + 4), 42);
+	ck_assert_uint_eq(ns_counters(f->ns)->malformed, 4);
 	fake_free(f);
 }
 END_TEST
@@ -390,6 +445,31 @@ START_TEST(the_last_hop_is_told)
 }
 END_TEST
 
+START_TEST(errors_are_no_matter_for_errors)
+{
+	static const uint8_t types4[] = { 3, 4, 5, 11, 12 }, types6[] = { 1, 2, 3, 4, 100, 137 };
+	int family = _i ? 6 : 4;
+	struct ns_tuple t = fake_tuple(family, 0, 0);
+	struct fake *f = fake_new(false);
+	uint8_t l4[64] = { 0 }, proto = family == 4 ? PROTO_ICMP : PROTO_ICMP6;
+	size_t n, i;
+
+	for (i = 0; i < (family == 4 ? sizeof(types4) : sizeof(types6)); i++) {
+		l4[0] = family == 4 ? types4[i] : types6[i];
+		n = ip_build(&t, proto, l4, 64);
+		packet[family == 4 ? 8 : 7] = 1;
+		fake_input(f, packet, n);
+		ck_assert_uint_eq(fake_pending(f), 0);
+	}
+	l4[0] = family == 4 ? 8 : 128;
+	n = ip_build(&t, proto, l4, 64);
+	packet[family == 4 ? 8 : 7] = 1;
+	fake_input(f, packet, n);
+	ck_assert_uint_eq(fake_pending(f), 1);
+	fake_free(f);
+}
+END_TEST
+
 START_TEST(multicast_and_broadcast_are_dropped)
 {
 	struct fake *f = fake_new(false);
@@ -426,10 +506,13 @@ int main(void)
 	tcase_add_loop_test(c, udp_fragments_both_ways, 0, 4);
 	tcase_add_loop_test(c, fragments_that_overlap_drop_the_datagram, 0, 2);
 	tcase_add_loop_test(c, fragments_are_bounded_in_number_bytes_and_time, 0, 2);
+	tcase_add_loop_test(c, a_datagram_that_comes_too_late_is_told, 0, 2);
+	tcase_add_test(c, fragments_of_the_wrong_length_are_told);
 	tcase_add_loop_test(c, echo_both_ways, 0, 4);
 	tcase_add_loop_test(c, errors_to_the_app, 0, 4);
 	tcase_add_loop_test(c, other_protocols_are_answered, 0, 4);
 	tcase_add_loop_test(c, the_last_hop_is_told, 0, 2);
+	tcase_add_loop_test(c, errors_are_no_matter_for_errors, 0, 2);
 	tcase_add_test(c, multicast_and_broadcast_are_dropped);
 	suite_add_tcase(s, c);
 	return suite_run(s);
