@@ -136,6 +136,22 @@ static void segment_trim(struct ns_tcp *t, struct tcp_view *v)
 	v->header[13] = v->flags;
 }
 
+/*
+ * Is it one that its app can have sent?  What is beyond our window, or says to
+ * have received what was never sent, changes nothing (RFC 9293, 3.10.7.4; RFC
+ * 5961, 5): lwIP would believe its window, and for good.  Nobody goes back
+ * farther than a window either.
+ */
+static bool segment_acceptable(const struct tcp_pcb *pcb, const struct tcp_view *v)
+{
+	if ((int32_t)(v->seq - (pcb->rcv_nxt + pcb->rcv_wnd)) > 0 ||
+	    (int32_t)(v->seq - (pcb->rcv_nxt - SEGMENT_BACK_MAX)) < 0)
+		return false;
+	return !(v->flags & TH_ACK) ||
+	       ((int32_t)(v->ack - pcb->snd_nxt) <= 0 &&
+		(int32_t)(v->ack - (pcb->lastack - pcb->snd_wnd_max)) >= 0);
+}
+
 static void open_packet(struct netstack *ns, struct ns_tcp *t, struct buf *b,
 			struct tcp_view *v)
 {
@@ -176,6 +192,12 @@ static void open_packet(struct netstack *ns, struct ns_tcp *t, struct buf *b,
 		v->header[12] = TCP_HLEN_MIN / 4 << 4;
 	} else if (!(v->flags & (TH_ACK | TH_RST | TH_SYN))) {
 		ns->counters.malformed++;
+		return;
+	}
+	/* resets and SYNs are lwIP's to judge */
+	if (t->established && !(v->flags & (TH_RST | TH_SYN)) && !segment_acceptable(pcb, v)) {
+		ns->counters.tcp_unacceptable++;
+		lwip_challenge(ns, t);
 		return;
 	}
 	if (v->len && ns->rx_queued >= RX_BUDGET_HARD) {

@@ -152,6 +152,12 @@ void lwip_ack(struct netstack *ns, struct ns_tcp *t)
 	lwip_leave(ns, t);
 }
 
+void lwip_challenge(struct netstack *ns, struct ns_tcp *t)
+{
+	tcp_ack_now(t->pcb);
+	flow_dirty(ns, t);
+}
+
 /* ---- timer --------------------------------------------------------------------- */
 
 static void probe_tick(struct netstack *ns, struct ns_tcp *t)

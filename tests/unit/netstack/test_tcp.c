@@ -537,6 +537,63 @@ START_TEST(segment_over_the_edge_of_the_window)
 }
 END_TEST
 
+/* What no app can have sent is answered by an ACK and changes nothing. */
+START_TEST(segments_from_nowhere_change_nothing)
+{
+	static const struct {
+		int seq, ack;			/* off what would be right */
+	} wild[] = { { 0x40000000, 0 }, { 0x1000000, 0 }, { -0x40000000, 0 }, { 0, 100000000 },
+		     { 0, 1 }, { 0, -100000000 }, { 5, 0x60000000 } };
+	struct bufpool *pool = bufpool_new(16384, 1000);
+	struct client c;
+	struct fake *f;
+	uint32_t packets, acks;
+	size_t i;
+
+	start(_i, &f, &c);
+	client_connect(&c);
+	client_send(&c, data, 10);
+	owner_read(f, f->t);
+	fake_wait(f, 2000);
+	client_drain(&c);
+	c.auto_ack = false;
+	for (i = 0; i < sizeof(wild) / sizeof(wild[0]); i++) {
+		packets = c.packets;
+		acks = c.acks;
+		c.window = 0;
+		client_segment(&c, TH_ACK, c.snd_nxt + (uint32_t)wild[i].seq,
+			       c.rcv_nxt + (uint32_t)wild[i].ack, "xyz", 3);
+		fake_flush(f);
+		client_pull(&c);
+		ck_assert_uint_eq(c.packets - packets, 1);
+		ck_assert_uint_eq(c.acks - acks, 1);
+		ck_assert_uint_eq(c.snd_una, c.snd_nxt);
+	}
+	ck_assert_uint_eq(ns_counters(f->ns)->tcp_unacceptable, i);
+	ck_assert_uint_eq(ns_tcp_readable(f->t), 0);
+	/* a window that was shut by one of them would stay shut */
+	c.window = 65535;
+	c.auto_ack = true;
+	fake_write(f, f->t, pool, 200000, 0);
+	client_drain(&c);
+	ck_assert_uint_eq(c.rx_len, 200000);
+	ck_assert(pattern_is(c.rx, c.rx_len, 0));
+	client_send(&c, data, 10);
+	ck_assert_uint_eq(owner_read(f, f->t), 10);
+	/* a keep-alive is one byte back, and answered */
+	fake_wait(f, 2000);
+	client_drain(&c);
+	acks = c.acks;
+	client_segment(&c, TH_ACK, c.snd_nxt - 1, c.rcv_nxt, NULL, 0);
+	fake_flush(f);
+	client_pull(&c);
+	ck_assert_uint_eq(c.acks - acks, 1);
+	client_free(&c);
+	fake_free(f);
+	bufpool_free(pool);
+}
+END_TEST
+
 START_TEST(bytes_behind_the_fin_are_none)
 {
 	struct client c;
@@ -828,6 +885,7 @@ int main(void)
 	tcase_add_loop_test(c, app_that_never_answers_probes_is_given_up, 0, ENVIRONMENTS);
 	tcase_add_loop_test(c, shut_window_of_ours, 0, ENVIRONMENTS);
 	tcase_add_loop_test(c, segment_over_the_edge_of_the_window, 0, ENVIRONMENTS);
+	tcase_add_loop_test(c, segments_from_nowhere_change_nothing, 0, ENVIRONMENTS);
 	tcase_add_loop_test(c, bytes_behind_the_fin_are_none, 0, ENVIRONMENTS);
 	tcase_add_loop_test(c, segments_out_of_order_and_twice, 0, ENVIRONMENTS);
 	tcase_add_loop_test(c, lost_packets_are_sent_again, 0, ENVIRONMENTS);
