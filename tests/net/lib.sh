@@ -392,8 +392,13 @@ company() {
 finish() {
 	local found i
 	for ((i = ${#PIDS[@]} - 1; i >= 0; i--)); do kill -TERM "${PIDS[i]}" 2>/dev/null; done
-	sleep 0.5	# daemon, engine and sentry end and say what they leaked
-	found=$(grep -hE -A12 'ERROR: (Address|Leak)Sanitizer|runtime error:|Assertion .* failed' \
+	# daemon, engine and sentry end and say what they leaked
+	for ((i = 0; i < 50; i++)); do
+		sleep 0.1
+		[ $i -ge 4 ] && ! kill -0 "${PIDS[@]}" 2>/dev/null && break
+	done
+	# a leak check that could not run is no proof, either
+	found=$(grep -hE -A12 'ERROR: (Address|Leak)Sanitizer|LeakSanitizer has encountered|runtime error:|Assertion .* failed' \
 		"$WORK"/*.log 2>/dev/null | head -40)
 	if [ -n "$found" ]; then
 		fail "a sanitizer or an assertion spoke:"
