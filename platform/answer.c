@@ -86,30 +86,6 @@ static void status_all_down(struct daemon *d, struct client *c)
 	client_exit(c, 0);
 }
 
-static void list(struct daemon *d, struct client *c)
-{
-	const char *comma = "";
-	unsigned int i;
-
-	if (c->req.flags & CONTROL_F_JSON)
-		client_say(c, "out", "[");
-	for (i = 0; i < NAMES_MAX_PROFILES; i++) {
-		const struct slot *s = &d->slots[i];
-
-		if (s->phase == SLOT_FREE)
-			continue;
-		if (c->req.flags & CONTROL_F_JSON)
-			client_say(c, "out", "%s{\"profile\": \"%s\", \"state\": \"%s\"}", comma,
-				   s->stem, slot_state_name(s));
-		else
-			client_say(c, "out", "%s %s", s->stem, slot_state_name(s));
-		comma = ", ";
-	}
-	if (c->req.flags & CONTROL_F_JSON)
-		client_say(c, "out", "]");
-	client_exit(c, 0);
-}
-
 /* ---- which profile ------------------------------------------------------- */
 
 /* The profile that is in use where the request names none; NULL: the client was answered. */
@@ -252,9 +228,6 @@ void answer_request(struct daemon *d, struct client *c)
 	case CONTROL_EXPLAIN:
 	case CONTROL_LOG:
 		question(d, c);
-		break;
-	case CONTROL_LIST:
-		list(d, c);
 		break;
 	}
 }

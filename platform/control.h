@@ -33,7 +33,6 @@ enum control_verb {
 	CONTROL_STATUS,		/* engine; daemon when none runs */
 	CONTROL_EXPLAIN,	/* engine */
 	CONTROL_LOG,		/* engine */
-	CONTROL_LIST,		/* daemon: names of running profiles, one `out` line each: "NAME STATE" */
 };
 
 #define CONTROL_F_JSON		0x01u

@@ -103,7 +103,6 @@ int control_request_check(const struct control_request *r)
 		break;
 	case CONTROL_STATUS:
 	case CONTROL_EXPLAIN:
-	case CONTROL_LIST:
 		flags = CONTROL_F_JSON;
 		break;
 	case CONTROL_LOG:
@@ -112,7 +111,7 @@ int control_request_check(const struct control_request *r)
 	case CONTROL_DISCONNECT:
 		break;
 	}
-	if (r->verb < CONTROL_CONNECT || r->verb > CONTROL_LIST || (r->flags & ~flags))
+	if (r->verb < CONTROL_CONNECT || r->verb > CONTROL_LOG || (r->flags & ~flags))
 		return -EBADMSG;
 	if (r->level > LOG_LVL_PACKET || (r->level && r->verb != CONTROL_LOG))
 		return -EBADMSG;
