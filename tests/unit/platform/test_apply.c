@@ -504,6 +504,34 @@ START_TEST(up_and_down)
 }
 END_TEST
 
+/* whoever changed it after us knows why */
+START_TEST(others_settings_stay)
+{
+	ck_assert_int_eq(lock(), 0);
+	m.sysctl[0] = 2;
+	ck_assert_int_eq(undo(), 0);
+	ck_assert_uint_eq(m.sysctl[0], 2);
+	m.sysctl[0] = 0;
+	as_before();
+}
+END_TEST
+
+/* who can write there can have anything undone */
+START_TEST(state_folder_open_to_others)
+{
+	ck_assert(!mkdir(state, 0700));
+	for (unsigned int i = 0; i < 2; i++) {
+		ck_assert(!chmod(state, i ? 0702 : 0720));
+		ck_assert_int_eq(lock(), -EPERM);
+		ck_assert_uint_eq(m.calls, 0);
+	}
+	ck_assert(!chmod(state, 0755));
+	ck_assert_int_eq(lock(), 0);
+	ck_assert_int_eq(undo(), 0);
+	as_before();
+}
+END_TEST
+
 START_TEST(conflict_changes_nothing)
 {
 	m.foreign = true;
@@ -880,6 +908,8 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, up_and_down);
+	tcase_add_test(t, others_settings_stay);
+	tcase_add_test(t, state_folder_open_to_others);
 	tcase_add_test(t, conflict_changes_nothing);
 	tcase_add_test(t, no_journal_no_change);
 	tcase_add_test(t, error_at_every_call);
