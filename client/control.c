@@ -123,21 +123,34 @@ static void answer_status(struct engine *e, struct control *c, uint64_t now)
 	out_exit(c, text ? 0 : 1);
 }
 
+static const char *proto_name(uint8_t proto)
+{
+	return proto == MUX_TCP ? "tcp" : proto == MUX_UDP ? "udp" : "icmp";
+}
+
 static void answer_explain(struct engine *e, struct control *c)
 {
 	struct policy_query q = {
 		.proto = c->req.proto, .dst = c->req.addr, .port = c->req.port,
 		.service4 = e->names.service4, .service6 = e->names.service6,
 	};
+	char addr[ADDR_STRLEN];
 	struct policy_answer a;
 	json_t *o;
 	char *text;
 
 	policy_decide(e->profile, &q, &a);
 	if (c->req.flags & CONTROL_F_JSON) {
-		o = json_pack("{s:i,s:s,s:s,s:s,s:s}", "version", 1, "profile", e->profile->stem,
-			      "verdict", verdict_name(a.verdict), "reason", a.reason,
-			      "state", session_state_name(e->session.state));
+		/* the members of ctl_explain.c, and the state */
+		o = json_pack("{s:i,s:s,s:s,s:s}", "version", 1, "profile", e->profile->stem,
+			      "protocol", proto_name(q.proto), "address",
+			      addr_format(&q.dst, addr));
+		if (o && q.port)
+			json_object_set_new(o, "port", json_integer(q.port));
+		if (o)
+			json_object_update_new(o, json_pack("{s:s,s:s,s:s}", "verdict",
+					       verdict_name(a.verdict), "reason", a.reason, "state",
+					       session_state_name(e->session.state)));
 		text = o ? json_dumps(o, JSON_INDENT(2)) : NULL;
 		if (text)
 			out_text(c, text);
@@ -266,7 +279,6 @@ void control_accept(struct engine *e, int fd, const struct control_request *req,
 		break;
 	case CONTROL_CONNECT:
 	case CONTROL_DISCONNECT:
-	case CONTROL_LIST:
 		out_line(c, "err apptunnel: this is the daemon's to answer");
 		out_exit(c, 1);
 		break;

@@ -29,7 +29,7 @@ static json_t *cause_json(const struct engine *e)
 	const struct session *s = &e->session;
 	const struct cause_info *info = cause_info(s->cause);
 
-	if (s->cause == CAUSE_NONE || s->state == SESSION_UP)
+	if (s->cause == CAUSE_NONE || s->state == SESSION_UP || s->state == SESSION_PROBING)
 		return json_null();
 	return json_pack("{s:s,s:s,s:s,s:i}", "code", info->code, "text", info->text,
 			 "detail", s->why, "exit", info->exit);
@@ -139,6 +139,14 @@ static json_t *counters_json(const struct engine *e)
 		PUT("packets_in", n->packets_in);
 		PUT("packets_out", n->packets_out);
 		PUT("packets_malformed", n->malformed);
+		PUT("packets_multicast", n->dropped_multicast);
+		PUT("packets_other_protocol", n->other_proto);
+		PUT("packets_no_flow", n->rst_no_flow);
+		PUT("segments_out_of_window", n->tcp_unacceptable);
+		PUT("fragments_dropped", n->frag_dropped);
+		PUT("fragments_reassembled", n->reassembled);
+		PUT("icmp_errors", n->icmp_sent);
+		PUT("icmp_limited", n->icmp_limited);
 		PUT("packets_lost_to_tun", n->output_failed);
 	}
 #undef PUT

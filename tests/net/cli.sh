@@ -124,6 +124,12 @@ else
 fi
 json "status" 'j["version"] == 1 and j["profile"] == "corp" and j["state"] == "up" and j["since"] and "cause" in j and j["sentry"]["pinned"] is True and j["interface"]["addresses"] and j["interface"]["mtu"] == 1400 and j["dns"] and j["routes"] and "counters" in j and isinstance(j["findings"], list)' atp status --json
 json "explain" 'j["verdict"] == "direct"' atp explain tcp 10.10.10.10:80 --json
+for q in "tcp 10.1.2.3:443" "udp [fd00:10::1]:53" "icmp 10.1.2.3" "icmp fd00:10::1"; do
+	# shellcheck disable=SC2086 # two words
+	atp explain $q --profile corp --json >"$WORK/offline"
+	# shellcheck disable=SC2086
+	json "explain $q, online as offline" "{k: v for k, v in j.items() if k != 'state'} == json.load(open('$WORK/offline'))" atp explain $q --json
+done
 json "log" 'j["time"] and j["level"] and j["code"]' atp log --json
 try "connect again" 0 '' atp connect corp
 profile lab 'tunnel:IPRoutes = "203.0.113.0/24"' 'tunnel:ExcRoutes = -'
