@@ -10,11 +10,9 @@
 #include <ctype.h>
 #include <errno.h>
 #include <iniparser/iniparser.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
 
 enum key {
 	K_LISTEN, K_CERTIFICATE, K_PRIVATE_KEY, K_CHAIN, K_DEVICE_CA, K_DEVICES,
@@ -85,52 +83,30 @@ static const struct {
 };
 _Static_assert(sizeof(keys) / sizeof(*keys) == KEYS, "a row for each key");
 
-struct reader {
-	struct conf *c;
-	const char *path;
-	unsigned int line;	/* of the key being read */
-	int errors;
-	size_t n_seen;
-	struct conf_line *seen;
-};
-
-__attribute__((format(printf, 2, 3)))
-static void bad(struct reader *r, const char *fmt, ...)
-{
-	va_list ap;
-
-	fprintf(stderr, "%s:%u: ", r->path, r->line);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	r->errors++;
-}
-
 /* ---- values -------------------------------------------------------------- */
 
-static void get_text(struct reader *r, const char *v, char **out)
+static void get_text(struct conf_reader *r, const char *v, char **out)
 {
 	if (!*v) {
-		bad(r, "an empty value");
+		conf_bad(r, "an empty value");
 		return;
 	}
 	*out = strdup(v);
 	if (!*out)
-		bad(r, "out of memory");
+		conf_bad(r, "out of memory");
 }
 
-static void get_bool(struct reader *r, const char *v, bool *out)
+static void get_bool(struct conf_reader *r, const char *v, bool *out)
 {
 	if (strcasecmp(v, "true") == 0)
 		*out = true;
 	else if (strcasecmp(v, "false") == 0)
 		*out = false;
 	else
-		bad(r, "'%s' is neither true nor false", v);
+		conf_bad(r, "'%s' is neither true nor false", v);
 }
 
-static void get_number(struct reader *r, const char *v, uint32_t min, uint32_t max,
+static void get_number(struct conf_reader *r, const char *v, uint32_t min, uint32_t max,
 		       uint32_t *out)
 {
 	char *end;
@@ -139,12 +115,12 @@ static void get_number(struct reader *r, const char *v, uint32_t min, uint32_t m
 	errno = 0;
 	n = strtoul(v, &end, 10);
 	if (errno || !isdigit((unsigned char)*v) || *end || n < min || n > max)
-		bad(r, "'%s' is not a number from %u to %u", v, min, max);
+		conf_bad(r, "'%s' is not a number from %u to %u", v, min, max);
 	else
 		*out = (uint32_t)n;
 }
 
-static void get_seconds(struct reader *r, const char *v, uint64_t *out)
+static void get_seconds(struct conf_reader *r, const char *v, uint64_t *out)
 {
 	uint32_t n = 0;
 
@@ -152,7 +128,7 @@ static void get_seconds(struct reader *r, const char *v, uint64_t *out)
 	*out = n * USEC_PER_SEC;
 }
 
-static void get_tls(struct reader *r, const char *v, int *out)
+static void get_tls(struct conf_reader *r, const char *v, int *out)
 {
 	static const struct { const char *text; int v; } t[] = {
 		{ "1.0", TLS1_VERSION }, { "1.1", TLS1_1_VERSION },
@@ -165,7 +141,7 @@ static void get_tls(struct reader *r, const char *v, int *out)
 			return;
 		}
 	}
-	bad(r, "'%s' is not 1.0, 1.1, 1.2 or 1.3", v);
+	conf_bad(r, "'%s' is not 1.0, 1.1, 1.2 or 1.3", v);
 }
 
 /* "host:port", "[v6]:port", and without port when @port is set */
@@ -199,7 +175,7 @@ static bool get_endpoint(const char *v, char host[254], uint16_t *port, bool nee
 	return true;
 }
 
-static void get_listen(struct reader *r, const char *v)
+static void get_listen(struct conf_reader *r, const char *v)
 {
 	struct conf *c = r->c;
 	uint16_t port = 443;
@@ -207,9 +183,9 @@ static void get_listen(struct reader *r, const char *v)
 	char host[254];
 
 	if (c->n_listen == SENTRY_LISTEN_MAX)
-		bad(r, "more than %d addresses", SENTRY_LISTEN_MAX);
+		conf_bad(r, "more than %d addresses", SENTRY_LISTEN_MAX);
 	else if (!get_endpoint(v, host, &port, false) || addr_parse(host, &a))
-		bad(r, "'%s' is not ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT", v);
+		conf_bad(r, "'%s' is not ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT", v);
 	else {
 		c->listen[c->n_listen].addr = a;
 		c->listen[c->n_listen++].port = port;
@@ -230,19 +206,19 @@ int service_name_check(const char *name, const char **why)
 	return 0;
 }
 
-static void get_service(struct reader *r, const char *v)
+static void get_service(struct conf_reader *r, const char *v)
 {
 	struct conf *c = r->c;
 	struct service *s = &c->services[c->n_services];
 	const char *why;
 
 	if (c->n_services == SENTRY_SERVICES_MAX) {
-		bad(r, "more than %d services", SENTRY_SERVICES_MAX);
+		conf_bad(r, "more than %d services", SENTRY_SERVICES_MAX);
 		return;
 	}
 	for (uint32_t i = 0; i < c->n_services; i++) {
 		if (strcmp(c->services[i].name, v) == 0) {
-			bad(r, "the service %s stands twice", v);
+			conf_bad(r, "the service %s stands twice", v);
 			return;
 		}
 	}
@@ -251,22 +227,22 @@ static void get_service(struct reader *r, const char *v)
 	} else if (strcmp(v, "<TCP_ANY>") == 0) {
 		s->kind = SERVICE_TCP_ANY;
 	} else if (*v == '<') {
-		bad(r, "%s is not supported yet; built-in services are <IP_ANY>, <TCP_ANY>", v);
+		conf_bad(r, "%s is not supported yet; built-in services are <IP_ANY>, <TCP_ANY>", v);
 		return;
 	} else if (service_name_check(v, &why)) {
-		bad(r, "'%s': %s", v, why);
+		conf_bad(r, "'%s': %s", v, why);
 		return;
 	} else if (strncasecmp(v, "TCP", 3) == 0) {
 		s->kind = SERVICE_TCP;
 	} else {
-		bad(r, "'%s' is not supported yet: a name begins with TCP", v);
+		conf_bad(r, "'%s' is not supported yet: a name begins with TCP", v);
 		return;
 	}
 	snprintf(s->name, sizeof(s->name), "%s", v);
 	c->n_services++;
 }
 
-static void get_server(struct reader *r, const char *name, const char *v)
+static void get_server(struct conf_reader *r, const char *name, const char *v)
 {
 	struct service *s = NULL;
 	struct server *sv;
@@ -276,100 +252,100 @@ static void get_server(struct reader *r, const char *name, const char *v)
 		if (strcasecmp(r->c->services[i].name, name) == 0)
 			s = &r->c->services[i];
 	if (!s || s->kind != SERVICE_TCP) {
-		bad(r, s ? "%s is built in: it has no servers" :
+		conf_bad(r, s ? "%s is built in: it has no servers" :
 			   "%s is not one of the Services", name);
 		return;
 	}
 	if (s->n_servers == SENTRY_SERVERS_MAX) {
-		bad(r, "more than %d servers", SENTRY_SERVERS_MAX);
+		conf_bad(r, "more than %d servers", SENTRY_SERVERS_MAX);
 		return;
 	}
 	sv = &s->servers[s->n_servers];
 	if (!get_endpoint(v, sv->host, &sv->port, true) || !sv->port) {
-		bad(r, "'%s' is not HOST:PORT", v);
+		conf_bad(r, "'%s' is not HOST:PORT", v);
 		return;
 	}
 	if (addr_parse(sv->host, &sv->addr)) {
 		sv->addr.family = 0;
 		for (p = sv->host; *p; p++) {
 			if (!isalnum((unsigned char)*p) && *p != '-' && *p != '.') {
-				bad(r, "'%s': a host holds letters, digits, hyphen and dot", v);
+				conf_bad(r, "'%s': a host holds letters, digits, hyphen and dot", v);
 				return;
 			}
 		}
 		if (!isalnum((unsigned char)*sv->host)) {
-			bad(r, "'%s': a host begins with a letter or digit", v);
+			conf_bad(r, "'%s': a host begins with a letter or digit", v);
 			return;
 		}
 	}
 	s->n_servers++;
 }
 
-static void get_pool(struct reader *r, const char *v, uint8_t family, struct prefix *out)
+static void get_pool(struct conf_reader *r, const char *v, uint8_t family, struct prefix *out)
 {
 	struct prefix p;
 
 	if (strcasecmp(v, "none") == 0)
 		out->addr.family = 0;
 	else if (prefix_parse(v, &p) || p.addr.family != family || prefix_mask(&p))
-		bad(r, "'%s' is not an IPv%u prefix without host bits, nor none", v, family);
+		conf_bad(r, "'%s' is not an IPv%u prefix without host bits, nor none", v, family);
 	else
 		*out = p;
 }
 
-static void get_dns(struct reader *r, const char *v)
+static void get_dns(struct conf_reader *r, const char *v)
 {
 	struct atp_config *o = &r->c->offer;
 
 	if (o->n_dns == ATP_CONFIG_DNS || addr_parse(v, &o->dns[o->n_dns]))
-		bad(r, "'%s' is not an address, or the list has more than %d", v, ATP_CONFIG_DNS);
+		conf_bad(r, "'%s' is not an address, or the list has more than %d", v, ATP_CONFIG_DNS);
 	else
 		o->n_dns++;
 }
 
-static void get_search(struct reader *r, const char *v)
+static void get_search(struct conf_reader *r, const char *v)
 {
 	struct atp_config *o = &r->c->offer;
 
 	if (o->n_search == ATP_CONFIG_SEARCH || strlen(v) > 253)
-		bad(r, "'%s' is too long, or the list has more than %d", v, ATP_CONFIG_SEARCH);
+		conf_bad(r, "'%s' is too long, or the list has more than %d", v, ATP_CONFIG_SEARCH);
 	else
 		snprintf(o->search[o->n_search++], sizeof(o->search[0]), "%s", v);
 }
 
-static void get_allow(struct reader *r, const char *v)
+static void get_allow(struct conf_reader *r, const char *v)
 {
 	struct conf *c = r->c;
 	struct prefix p;
 
 	if (prefix_parse(v, &p) || c->n_allow == SENTRY_ALLOW_MAX)
-		bad(r, "'%s' is not ADDRESS/LEN, or the list has more than %d", v,
-		    SENTRY_ALLOW_MAX);
+		conf_bad(r, "'%s' is not ADDRESS/LEN, or the list has more than %d", v,
+			 SENTRY_ALLOW_MAX);
 	else
 		c->allow[c->n_allow++] = p;
 }
 
-static void get_resolver(struct reader *r, const char *v)
+static void get_resolver(struct conf_reader *r, const char *v)
 {
 	uint16_t port = 53;
 	struct ipaddr a;
 	char host[254], *all;
 
 	if (!get_endpoint(v, host, &port, false) || addr_parse(host, &a)) {
-		bad(r, "'%s' is not ADDRESS or ADDRESS:PORT", v);
+		conf_bad(r, "'%s' is not ADDRESS or ADDRESS:PORT", v);
 		return;
 	}
 	if (asprintf(&all, "%s%s%s%s%s:%u", r->c->resolvers ? r->c->resolvers : "",
 		     r->c->resolvers ? "," : "", a.family == 6 ? "[" : "", host,
 		     a.family == 6 ? "]" : "", port) < 0) {
-		bad(r, "out of memory");
+		conf_bad(r, "out of memory");
 		return;
 	}
 	free(r->c->resolvers);
 	r->c->resolvers = all;
 }
 
-static void get_value(struct reader *r, enum key k, const char *sub, const char *v)
+static void get_value(struct conf_reader *r, enum key k, const char *sub, const char *v)
 {
 	struct conf *c = r->c;
 	uint32_t n = 0;
@@ -466,7 +442,7 @@ void conf_help(FILE *f)
 }
 
 /* A value, or each of a list's values. */
-static void get_values(struct reader *r, enum key k, const char *sub, const char *text)
+static void get_values(struct conf_reader *r, enum key k, const char *sub, const char *text)
 {
 	char *copy, *p, *item;
 
@@ -506,7 +482,7 @@ static enum key key_find(const char *name, const char **sub)
 	return KEYS;
 }
 
-static void get_fault(struct reader *r, const char *name, const char *value)
+static void get_fault(struct conf_reader *r, const char *name, const char *value)
 {
 	const char *words[16], *why;
 	char *copy = strdup(value), *p = copy, *w;
@@ -523,7 +499,7 @@ static void get_fault(struct reader *r, const char *name, const char *value)
 	if (n == 2 && strcasecmp(words[1], "on") == 0)
 		n = 1;
 	if (fault_add(&r->c->faults, words, n, &why))
-		bad(r, "%s", why);
+		conf_bad(r, "%s", why);
 	else
 		r->c->faults.v[r->c->faults.n - 1].once = false;
 	free(copy);
@@ -536,7 +512,7 @@ static int quiet(const char *fmt, ...)
 }
 
 /* Services first: Server.NAME refers to them. */
-static void get_all(struct reader *r, dictionary *d, bool services)
+static void get_all(struct conf_reader *r, dictionary *d, bool services)
 {
 	for (size_t i = 0; i < r->n_seen; i++) {
 		const char *name = strchr(r->seen[i].name, ':') + 1;
@@ -552,7 +528,7 @@ static void get_all(struct reader *r, dictionary *d, bool services)
 		}
 		k = key_find(name, &sub);
 		if (k == KEYS && !services)
-			bad(r, "unknown key '%s' in [sentry]", name);
+			conf_bad(r, "unknown key '%s' in [sentry]", name);
 		else if (k != KEYS && (k == K_SERVICES) == services)
 			get_values(r, k, sub, v);
 	}
@@ -583,17 +559,17 @@ static void first_usable(const struct prefix *pool, struct ipaddr *out)
 		out->bytes[addr_len(pool->addr.family) - 1] |= 1;
 }
 
-static void check_whole(struct reader *r)
+static void check_whole(struct conf_reader *r)
 {
 	struct conf *c = r->c;
 
 	r->line = 0;
 	if (!c->certificate || !c->private_key || !c->device_ca)
-		bad(r, "[sentry] needs Certificate, PrivateKey and DeviceCa");
+		conf_bad(r, "[sentry] needs Certificate, PrivateKey and DeviceCa");
 	if (!c->devices && !c->allow_unregistered)
-		bad(r, "[sentry] needs Devices, or AllowUnregistered = true");
+		conf_bad(r, "[sentry] needs Devices, or AllowUnregistered = true");
 	if (c->tls_min > c->tls_max)
-		bad(r, "TlsMin is above TlsMax");
+		conf_bad(r, "TlsMin is above TlsMax");
 	if (!c->n_listen)
 		get_listen(r, "0.0.0.0:443");
 	if (!c->n_services) {
@@ -608,7 +584,7 @@ static void check_whole(struct reader *r)
 
 int conf_load(struct conf *c, const char *path)
 {
-	struct reader r = { .c = c, .path = path };
+	struct conf_reader r = { .c = c, .path = path };
 	dictionary *d = NULL;
 	int err;
 
@@ -619,7 +595,7 @@ int conf_load(struct conf *c, const char *path)
 		err = -ENOMEM;
 		goto out;
 	}
-	err = conf_scan(path, r.seen, &r.n_seen);
+	err = conf_scan(&r);
 	if (err)
 		goto out;
 	iniparser_set_error_callback(quiet);

@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+struct conf;
+
 #define CONF_KEYS_MAX	512
 #define CONF_LINE_MAX	1022	/* iniparser's */
 
@@ -13,12 +15,25 @@ struct conf_line {
 	unsigned int line;
 };
 
+/* a file being read: by conf_scan() first, then by conf.c */
+struct conf_reader {
+	struct conf *c;			/* what conf.c fills */
+	const char *path;
+	unsigned int line;		/* the one that is judged */
+	int errors;
+	size_t n_seen;
+	struct conf_line *seen;		/* CONF_KEYS_MAX of them */
+};
+
+/* conf_bad() - say FILE:LINE: text on stderr, and count it */
+__attribute__((format(printf, 2, 3)))
+void conf_bad(struct conf_reader *r, const char *fmt, ...);
+
 /*
- * conf_scan() - find the keys and their lines
- * @seen: CONF_KEYS_MAX of them
- * Return: 0; -EINVAL: what iniparser would take in silence, or not at all, was
- *	said on stderr as FILE:LINE: text; or what opening gave (said too)
+ * conf_scan() - find the keys of @r->path and their lines
+ * Return: 0, @r->seen holds @r->n_seen keys; -EINVAL: what iniparser would take
+ *	in silence, or not at all, was said; or what opening gave (said too)
  */
-int conf_scan(const char *path, struct conf_line *seen, size_t *n);
+int conf_scan(struct conf_reader *r);
 
 #endif
