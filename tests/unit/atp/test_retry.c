@@ -83,6 +83,46 @@ START_TEST(every_cause_is_described)
 }
 END_TEST
 
+START_TEST(each_cause_has_its_class_and_exit)
+{
+	/* docs/protocol.md 2, written a second time */
+	static const struct {
+		enum retry_class class;
+		int exit;
+		enum cause causes[14];
+	} rows[] = {
+		{ RETRY_NETWORK, 4, { CAUSE_RESOLVE, CAUSE_CONNECT, CAUSE_TLS_IO, CAUSE_TIMEOUT,
+				      CAUSE_CUT, CAUSE_PROBES, CAUSE_BUSY, CAUSE_DRAINING,
+				      CAUSE_GOAWAY_BYE, CAUSE_GOAWAY_INTERNAL, CAUSE_REPLACED } },
+		{ RETRY_NETWORK, 14, { CAUSE_ODD_ANSWER } },
+		{ RETRY_REFUSED, 14, { CAUSE_BAD_REQUEST, CAUSE_UPGRADE, CAUSE_PROTOCOL } },
+		{ RETRY_REFUSED, 12, { CAUSE_CERT_UNKNOWN, CAUSE_IDENTITY_MISMATCH,
+				       CAUSE_CERT_REFUSED } },
+		{ RETRY_REFUSED, 13, { CAUSE_DEVICE_UNKNOWN, CAUSE_DEVICE_BLOCKED,
+				       CAUSE_DEVICE_NOT_ENROLLED, CAUSE_DEVICE_NOT_COMPLIANT,
+				       CAUSE_USER_BLOCKED, CAUSE_REVOKED } },
+		{ RETRY_REFUSED, 17, { CAUSE_SERVICE_DENIED, CAUSE_SERVICE_UNKNOWN } },
+		{ RETRY_TRUST, 11, { CAUSE_PIN, CAUSE_CHAIN, CAUSE_NAME, CAUSE_DATES,
+				     CAUSE_TLS_VERSION } },
+		{ RETRY_BROKEN, 6, { CAUSE_PROFILE } },
+		{ RETRY_BROKEN, 12, { CAUSE_IDENTITY } },
+	};
+	int seen = 1;		/* CAUSE_NONE */
+	size_t i, k;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (k = 0; rows[i].causes[k]; k++, seen++) {
+			const struct cause_info *info = cause_info(rows[i].causes[k]);
+
+			ck_assert_msg(info->class == rows[i].class && info->exit == rows[i].exit,
+				      "%s: class %d, exit %d", info->code, info->class,
+				      info->exit);
+		}
+	}
+	ck_assert_int_eq(seen, CAUSES);
+}
+END_TEST
+
 START_TEST(backoff_of_one_host)
 {
 	/* round 1 on: 0.5 s doubled to 60 s, half of it with this jitter */
@@ -234,6 +274,7 @@ int main(void)
 
 	tcase_add_loop_test(tc, refusal_row, 0, (int)(sizeof(refusals) / sizeof(refusals[0])));
 	tcase_add_test(tc, every_cause_is_described);
+	tcase_add_test(tc, each_cause_has_its_class_and_exit);
 	tcase_add_test(tc, backoff_of_one_host);
 	tcase_add_test(tc, hosts_in_turn);
 	tcase_add_test(tc, stable_connection_starts_anew);
