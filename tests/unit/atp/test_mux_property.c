@@ -15,7 +15,7 @@
 #include "tests/unit/atp/pair.h"
 
 #define PAIRS		48
-#define STEPS		20000
+#define STEPS		100000
 #define BUDGET		(512u << 10)
 #define STORE		(512u << 10)
 #define BURST		(64u << 10)	/* a test's appetite */
