@@ -49,12 +49,22 @@ static void server_start(void)
 	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(sa);
 
-	udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-	tcp = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	ck_assert_int_eq(bind(udp, (struct sockaddr *)&sa, sizeof(sa)), 0);
-	ck_assert_int_eq(getsockname(udp, (struct sockaddr *)&sa, &len), 0);
-	port = ntohs(sa.sin_port);
-	ck_assert_int_eq(bind(tcp, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	int tries;
+
+	/* a port that is free for both: somebody may have the one of TCP */
+	for (tries = 0; tries < 20; tries++) {
+		udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+		tcp = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		sa.sin_port = 0;
+		ck_assert_int_eq(bind(udp, (struct sockaddr *)&sa, sizeof(sa)), 0);
+		ck_assert_int_eq(getsockname(udp, (struct sockaddr *)&sa, &len), 0);
+		port = ntohs(sa.sin_port);
+		if (bind(tcp, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+			break;
+		close(udp);
+		close(tcp);
+	}
+	ck_assert_int_lt(tries, 20);
 	ck_assert_int_eq(listen(tcp, 4), 0);
 }
 
