@@ -247,11 +247,37 @@ START_TEST(icmp_errors_come_back_from_peers_only)
 	ck_assert(rig_read(r, &p));
 	ck_assert_uint_eq(p.type, 3);
 	ck_assert_uint_eq(p.code, 3);
+	ck_assert_mem_eq(p.data, "\0\0\0\0", 4);	/* no MTU where none belongs */
+	/* too big: an MTU below what IPv4 must carry is taken as that */
+	mux_stream_dgram_error(r->s, r->streams[0].s, &at, 3, 4, 1300);
+	rig_pump(r);
+	ck_assert(rig_read(r, &p));
+	ck_assert_uint_eq(p.code, 4);
+	ck_assert_mem_eq(p.data, "\0\0\x05\x14", 4);
+	mux_stream_dgram_error(r->s, r->streams[0].s, &at, 3, 4, 68);
+	rig_pump(r);
+	ck_assert(rig_read(r, &p));
+	ck_assert_mem_eq(p.data, "\0\0\x02\x40", 4);
 	mux_stream_dgram_error(r->s, r->streams[0].s, &at, 5, 1, 0);	/* no redirects */
 	at.addr = rig_addr("192.0.2.9");
 	mux_stream_dgram_error(r->s, r->streams[0].s, &at, 3, 3, 0);
 	rig_pump(r);
 	ck_assert(!rig_read(r, &p));
+}
+END_TEST
+
+START_TEST(too_big_is_at_least_1280_in_ipv6)
+{
+	struct mux_dgram at = { .addr = rig_addr(FAR6), .port = 7000 };
+
+	rig_attach(r);
+	rig_send_udp(r, APP6, 5000, FAR6, 7000, "a", 1);
+	rig_pump(r);
+	mux_stream_dgram_error(r->s, r->streams[0].s, &at, 2, 0, 100);
+	rig_pump(r);
+	ck_assert(rig_read(r, &p));
+	ck_assert_uint_eq(p.type, 2);
+	ck_assert_mem_eq(p.data, "\0\0\x05\0", 4);
 }
 END_TEST
 
@@ -422,6 +448,7 @@ int main(void)
 	tcase_add_test(tc, reset_by_sentry_makes_a_new_one);
 	tcase_add_test(tc, refused_is_told_and_believed_for_a_second);
 	tcase_add_test(tc, icmp_errors_come_back_from_peers_only);
+	tcase_add_test(tc, too_big_is_at_least_1280_in_ipv6);
 	tcase_add_test(tc, echo_goes_by_identifier);
 	tcase_add_test(tc, without_a_session_datagrams_wait);
 	tcase_add_test(tc, the_queue_drops_the_oldest_and_says_so);
