@@ -192,6 +192,70 @@ START_TEST(other_ports_go_direct)
 }
 END_TEST
 
+START_TEST(direct_answers_come_from_peers_only)
+{
+	struct sockaddr_in own_port, stranger = { .sin_family = AF_INET };
+	struct sockaddr_in from;
+	socklen_t len = sizeof(from);
+	char text[INET_ADDRSTRLEN];
+	uint16_t port;
+	int fd, other;
+
+	if (!own_address())
+		return;
+	split();
+	fd = server(&port);
+	own_port = own;
+	(void)inet_ntop(AF_INET, &own.sin_addr, text, sizeof(text));
+	stock(1);
+	rig_send_udp(r, APP, 5000, text, port, "one", 3);
+	rig_pump(r);
+	ck_assert_int_eq(recvfrom(fd, bytes, sizeof(bytes), 0, (struct sockaddr *)&from,
+				  &len), 3);
+	/* another address of this machine speaks to the socket */
+	other = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	stranger.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(bind(other, (struct sockaddr *)&stranger, sizeof(stranger)), 0);
+	from.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(sendto(other, "evil", 4, 0, (struct sockaddr *)&from, len), 4);
+	turn();
+	ck_assert(!rig_read(r, &p));
+	ck_assert_uint_eq(tunnel_counters(r->t)->udp_dropped, 1);
+	/* another port of the peer may */
+	close(other);
+	own_port.sin_port = 0;
+	other = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(other, (struct sockaddr *)&own_port, sizeof(own_port)), 0);
+	ck_assert_int_eq(sendto(other, "good", 4, 0, (struct sockaddr *)&from, len), 4);
+	turn();
+	ck_assert(rig_read(r, &p));
+	ck_assert_mem_eq(p.data, "good", 4);
+	close(other);
+	close(fd);
+}
+END_TEST
+
+START_TEST(nothing_goes_direct_to_this_machine)
+{
+	static const char *const never[] = {
+		"127.0.0.1", "::1", "0.0.0.0", "::", "224.0.0.1", "ff02::1", "fe80::1",
+	};
+	struct ns_tuple tuple = { .src_port = 5000, .dst_port = 7000 };
+	size_t i;
+
+	split();
+	stock(1);
+	for (i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
+		tuple.dst = rig_addr(never[i]);
+		tuple.src = rig_addr(tuple.dst.family == 4 ? APP : APP6);
+		direct_send(r->t, &tuple, bytes, 1, 0);
+		ck_assert_msg(!tunnel_counters(r->t)->udp_direct, "%s", never[i]);
+		ck_assert(rig_read(r, &p));
+		ck_assert_uint_eq(p.code, tuple.dst.family == 4 ? 3 : 4);
+	}
+}
+END_TEST
+
 START_TEST(batches_go_direct)
 {
 	struct tunnel *t = r->t;
@@ -445,6 +509,8 @@ int main(void)
 	tcase_add_test(tc, half_a_megabyte_there_and_back);
 	tcase_add_test(tc, idle_flows_need_no_timer);
 	tcase_add_test(tc, other_ports_go_direct);
+	tcase_add_test(tc, direct_answers_come_from_peers_only);
+	tcase_add_test(tc, nothing_goes_direct_to_this_machine);
 	tcase_add_test(tc, batches_go_direct);
 	tcase_add_test(tc, no_socket_and_no_way);
 	tcase_add_test(tc, sockets_are_bounded);
