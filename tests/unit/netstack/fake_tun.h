@@ -331,6 +331,9 @@ static void fake_check_sum(const struct fake_packet *o, const struct pkt *p)
 
 		ck_assert_uint_eq(get_be16(p->l4 + at), csum_fold(sum));
 		ck_assert_uint_eq(o->vnet[6], p->l4 - p->ip);
+		/* the headers' true length: the payload goes to page fragments */
+		ck_assert_uint_eq(o->vnet[2] | o->vnet[3] << 8, p->l4 - p->ip +
+				  (p->proto == PROTO_TCP ? p->l4[12] >> 4 << 2 : 8));
 		ck_assert_uint_eq(o->vnet[8], at);
 		return;
 	}

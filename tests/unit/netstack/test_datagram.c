@@ -102,6 +102,26 @@ START_TEST(udp_out)
 }
 END_TEST
 
+/* 0 says that there is no checksum: a sum that comes to it is sent as 0xffff. */
+START_TEST(udp_checksum_is_never_zero)
+{
+	struct ns_tuple t = fake_tuple(_i ? 6 : 4, 5000, 53);
+	struct fake *f = fake_new(false);
+	size_t at = (_i ? 40 : 20) + 6;
+	uint16_t sum;
+
+	put_be16(payload, 0);
+	ck_assert_int_eq(ns_udp_send(f->ns, &t, payload, 2, 0), 0);
+	sum = get_be16(fake_peek(f)->data + at);
+	fake_drop(f);
+	put_be16(payload, sum);		/* what is missing to all ones */
+	ck_assert_int_eq(ns_udp_send(f->ns, &t, payload, 2, 0), 0);
+	ck_assert_uint_eq(get_be16(fake_peek(f)->data + at), 0xffff);
+	fake_drop(f);
+	fake_free(f);
+}
+END_TEST
+
 START_TEST(udp_batch_out)
 {
 	int family = _i & 1 ? 6 : 4;
@@ -190,9 +210,8 @@ static uint16_t halves_sum(const struct ns_tuple *t)
 	return (uint16_t)~csum_fold(sum + 400 * (100 << 8 | 100));
 }
 
-/* A fragment of a datagram of the test's own making. */
-static void fragment_input(struct fake *f, int family, uint32_t id, size_t off, size_t len,
-			   bool more)
+/* A fragment of a datagram of the test's own making.  Return: bytes of packet */
+static size_t fragment_build(int family, uint32_t id, size_t off, size_t len, bool more)
 {
 	struct ns_tuple t = fake_tuple(family, 1, 2);
 	size_t n;
@@ -216,7 +235,13 @@ static void fragment_input(struct fake *f, int family, uint32_t id, size_t off, 
 		put_be16(packet + n + 4, 1600);
 		put_be16(packet + n + 6, halves_sum(&t));
 	}
-	fake_input(f, packet, n + len);
+	return n + len;
+}
+
+static void fragment_input(struct fake *f, int family, uint32_t id, size_t off, size_t len,
+			   bool more)
+{
+	fake_input(f, packet, fragment_build(family, id, off, len, more));
 }
 
 START_TEST(fragments_that_overlap_drop_the_datagram)
@@ -250,6 +275,28 @@ START_TEST(fragments_that_overlap_drop_the_datagram)
 	fragment_input(f, family, 6, 1600, 800, true);
 	fragment_input(f, family, 6, 8, 800, false);
 	ck_assert_uint_eq(ns_counters(f->ns)->frag_dropped, 5);
+	ck_assert_uint_eq(f->udps, 1);
+	fake_free(f);
+}
+END_TEST
+
+/* The same identification from two hosts, or to two: two datagrams. */
+START_TEST(fragments_of_strangers_do_not_mix)
+{
+	struct fake *f = fake_new(false);
+	size_t at = _i & 1 ? (_i & 2 ? 39 : 19) : (_i & 2 ? 23 : 15);
+	int family = _i & 2 ? 6 : 4;
+	size_t len;
+
+	fragment_input(f, family, 1, 0, 800, true);
+	/* the rest, from or to a neighbour: the last byte of that address differs */
+	len = fragment_build(family, 1, 800, 800, false);
+	packet[at] ^= 3;
+	if (family == 4)
+		ip4_header_checksum(packet);
+	fake_input(f, packet, len);
+	ck_assert_uint_eq(f->udps, 0);
+	fragment_input(f, family, 1, 800, 800, false);
 	ck_assert_uint_eq(f->udps, 1);
 	fake_free(f);
 }
@@ -502,9 +549,11 @@ int main(void)
 	tcase_add_loop_test(c, udp_in, 0, 4);
 	tcase_add_loop_test(c, udp_batch_in, 0, 2);
 	tcase_add_loop_test(c, udp_out, 0, 4);
+	tcase_add_loop_test(c, udp_checksum_is_never_zero, 0, 2);
 	tcase_add_loop_test(c, udp_batch_out, 0, 8);
 	tcase_add_loop_test(c, udp_fragments_both_ways, 0, 4);
 	tcase_add_loop_test(c, fragments_that_overlap_drop_the_datagram, 0, 2);
+	tcase_add_loop_test(c, fragments_of_strangers_do_not_mix, 0, 4);
 	tcase_add_loop_test(c, fragments_are_bounded_in_number_bytes_and_time, 0, 2);
 	tcase_add_loop_test(c, a_datagram_that_comes_too_late_is_told, 0, 2);
 	tcase_add_test(c, fragments_of_the_wrong_length_are_told);

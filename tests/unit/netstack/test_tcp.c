@@ -724,6 +724,42 @@ START_TEST(kernel_that_takes_no_super_segments)
 }
 END_TEST
 
+/* Cut here as a kernel cuts: PSH and FIN belong to the last segment only. */
+START_TEST(only_the_last_segment_ends_a_super_segment)
+{
+	struct bufpool *pool = bufpool_new(16384, 1000);
+	uint32_t packets = 0, fins = 0, pushes = 0, last = 0;
+	struct fake_packet *o;
+	struct client c;
+	struct fake *f = fake_new(true);
+
+	client_init(&c, f, _i ? 6 : 4, 40000);
+	c.window = 1 << 20;
+	client_connect(&c);
+	f->output_error_gso = -EINVAL;
+	fake_write(f, f->t, pool, 10000, 0);
+	ns_tcp_fin(f->ns, f->t);
+	fake_flush(f);
+	while ((o = fake_peek(f))) {
+		uint8_t flags = o->data[(_i ? 40 : 20) + 13];
+
+		packets++;
+		pushes += !!(flags & TH_PSH);
+		fins += !!(flags & TH_FIN);
+		if (flags & TH_FIN)
+			last = packets;
+		fake_drop(f);
+	}
+	ck_assert_uint_ge(packets, 8);
+	ck_assert_uint_eq(fins, 1);
+	ck_assert_uint_eq(last, packets);
+	ck_assert_uint_le(pushes, 2);	/* of the last bytes, of the FIN */
+	client_free(&c);
+	fake_free(f);
+	bufpool_free(pool);
+}
+END_TEST
+
 START_TEST(smaller_mtu_behind_the_app)
 {
 	struct bufpool *pool = bufpool_new(16384, 1000);
@@ -891,6 +927,7 @@ int main(void)
 	tcase_add_loop_test(c, lost_packets_are_sent_again, 0, ENVIRONMENTS);
 	tcase_add_loop_test(c, app_that_vanished_is_given_up, 0, ENVIRONMENTS);
 	tcase_add_loop_test(c, kernel_that_takes_no_super_segments, 0, 2);
+	tcase_add_loop_test(c, only_the_last_segment_ends_a_super_segment, 0, 2);
 	tcase_add_loop_test(c, smaller_mtu_behind_the_app, 0, ENVIRONMENTS);
 	tcase_add_test(c, bytes_that_nobody_reads_are_bounded);
 	tcase_add_loop_test(c, idle_flows_are_on_no_timer, 0, ENVIRONMENTS);
