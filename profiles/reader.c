@@ -158,21 +158,25 @@ static void check_group(struct reader *rd, const struct occurrence *o, size_t n)
 	for (i = 0; i < n; i++) {
 		if (o[i].e < first->e)
 			first = &o[i];
-		if (!o[i].hit.number && (!plain || o[i].e < plain->e))
-			plain = &o[i];
-		if (o[i].hit.number && (!numbered || o[i].e < numbered->e))
-			numbered = &o[i];
 	}
 	later = NULL;
 	for (i = 0; i < n; i++) {
-		if (o[i].hit.alias != first->hit.alias && (!later || o[i].e < later->e))
-			later = &o[i];
+		if (o[i].hit.alias != first->hit.alias) {
+			if (!later || o[i].e < later->e)
+				later = &o[i];
+		} else if (o[i].hit.number) {
+			if (!numbered || o[i].e < numbered->e)
+				numbered = &o[i];
+		} else if (!plain || o[i].e < plain->e) {
+			plain = &o[i];
+		}
 	}
 	if (later) {
 		finding_add(rd->r.f, FC_DUPLICATE_KEY, later->e->line, name_column(later->e),
 			    occurrence_name(later, a), "another spelling of %s, which stands in "
 			    "line %u already", occurrence_name(first, b), first->e->line);
-	} else if (plain && numbered) {
+	}
+	if (plain && numbered) {
 		later = plain->e > numbered->e ? plain : numbered;
 		finding_add(rd->r.f, FC_PLAIN_NUMBERED, later->e->line, name_column(later->e),
 			    occurrence_name(later, a), "%s is both plain and numbered; write the list "
