@@ -233,6 +233,28 @@ static void check_pins(struct ctl_loaded *l)
 	}
 }
 
+/* What the daemon asks of the profile itself when it connects (platform/files.c). */
+static void check_profile(struct ctl_loaded *l)
+{
+	struct stat st;
+
+	if (lstat(l->path, &st) < 0)
+		return;
+	if (!S_ISREG(st.st_mode)) {
+		finding_add(&l->f, FC_FILE_KIND, 0, 0, NULL, "this file is %s; connect accepts a "
+			    "regular file only", S_ISLNK(st.st_mode) ? "a symbolic link" :
+			    "not a regular one");
+		return;
+	}
+	if (st.st_uid != 0)
+		finding_add(&l->f, FC_FILE_OWNER, 0, 0, NULL, "this file belongs to uid %u; connect "
+			    "accepts one of root's only (chown root)", (unsigned int)st.st_uid);
+	if (st.st_mode & (S_IWGRP | S_IWOTH))
+		finding_add(&l->f, FC_FILE_MODE, 0, 0, NULL, "this file can be written by group or "
+			    "others (mode %04o); connect refuses that (chmod go-w)",
+			    (unsigned int)(st.st_mode & 07777));
+}
+
 void ctl_check_files(struct ctl_loaded *l)
 {
 	static const enum schema_id bundles[] = { K_CHAIN, K_CA_FILE };
@@ -240,6 +262,8 @@ void ctl_check_files(struct ctl_loaded *l)
 	struct named n;
 	size_t i;
 
+	if (l->stored)
+		check_profile(l);
 	check_identity(l);
 	for (i = 0; i < sizeof(bundles) / sizeof(bundles[0]); i++) {
 		if (named_path(l, bundles[i], &n, path))

@@ -173,6 +173,15 @@ static char *folder_of(const char *path)
 	return real;
 }
 
+static bool is_stored(const struct ctl_opts *o, const char *folder)
+{
+	char *store = realpath(o->profile_dir, NULL);
+	bool same = store && !strcmp(store, folder);
+
+	free(store);
+	return same;
+}
+
 /* The stem of a file that no command can know: some name, for the record's sake. */
 static void set_stem(struct ctl_loaded *l)
 {
@@ -211,6 +220,7 @@ int ctl_load(const struct ctl_opts *o, const char *what, struct ctl_loaded *l)
 		code = say(l->path, errno ? errno : ENOMEM);
 		goto fail;
 	}
+	l->stored = is_stored(o, l->folder);
 	set_stem(l);
 	r = profile_read(text, len, l->stem, l->folder, l->p, &l->f, &l->o);
 	if (r && r != -EBADMSG) {

@@ -18,6 +18,7 @@ struct ctl_loaded {
 	uid_t owner;			/* of the file */
 	struct profile *p;		/* sound only when good */
 	bool good;
+	bool stored;			/* in the profile folder: the daemon would open it */
 	struct findings f;
 	struct origins o;
 };
@@ -52,7 +53,7 @@ int ctl_profile_files(const struct ctl_opts *o, struct ctl_names *names);
 void ctl_names_free(struct ctl_names *names);
 
 /*
- * ctl_check_files() - the files that a profile names, looked at as the caller:
+ * ctl_check_files() - a stored profile and the files that one names, looked at as the caller:
  * kind, owner, mode, PEM, dates, and whether the key fits (ctl_check.c)
  * @l: gets the findings, which are sorted anew
  */

@@ -52,6 +52,26 @@ json "check --json" 'j["version"] == 1 and j["findings"] == [] and j["errors"] =
 run 10 "$A" profile check nosuch
 run 2 "$A" profile check
 
+# a stored profile is judged as connect would judge it
+cp "$D/corp.ini" "$D/own.ini"
+chmod 664 "$D/own.ini"
+run 6 "$A" profile check own
+says "a profile that others can write" 'own.ini:0:0: error: .*written.*chmod go-w'
+chmod 644 "$D/own.ini"
+chown 64430 "$D/own.ini"
+run 6 "$A" profile check own
+says "a profile of somebody else" 'own.ini:0:0: error: .*chown root'
+rm "$D/own.ini"
+ln -s corp.ini "$D/own.ini"
+run 6 "$A" profile check own
+says "a profile that is a link" 'own.ini:0:0: error: .*symbolic link'
+rm "$D/own.ini"
+mkdir "$WORK/elsewhere"
+sed "s#= \([a-z]*\.\(crt\|key\)\)#= $D/\1#" "$D/corp.ini" >"$WORK/elsewhere/own.ini"
+chmod 664 "$WORK/elsewhere/own.ini"
+"$A" profile check "$WORK/elsewhere/own.ini" >"$WORK/out" 2>/dev/null
+if grep -q 'chmod go-w' "$WORK/out"; then fail "a file elsewhere is not judged by its mode"; else pass "a file elsewhere is not judged by its mode"; fi
+
 # edit NAME SED... - corp with a change, and what check says of it
 edit() {
 	local name=$1
