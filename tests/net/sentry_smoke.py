@@ -706,6 +706,27 @@ def check_errors(e, port):
     c.close()
 
 
+# the public names of the fields of an audit line
+AUDIT = {"publishTime": str, "entryID": str, "useCaseID": str, "entryType": str, "userID": str,
+         "deviceID": str, "deviceType": str, "serviceType": str, "serviceName": str,
+         "clientHost": str, "clientPort": int, "requestUrl": str, "httpMethod": str,
+         "applicationId": str, "contextHeaders": dict, "serverHost": str, "serverPort": int,
+         "action": str}
+
+
+def check_audit(e):
+    lines = [x for x in e.events() if "publishTime" in x]
+    report(len(lines) > 10, "audit: a line for each flow", len(lines))
+    wrong = [(k, x.get(k)) for x in lines for k, t in AUDIT.items() if type(x.get(k)) is not t]
+    equal("audit: each field in each line, of its type", [], wrong[:3])
+    x = [x for x in lines if x["serverHost"] == "169.254.169.254"][0]
+    equal("audit: what was blocked, for whom", ("BLOCK", "laptop", "jane", "IP_TUNNEL", "<IP_ANY>"),
+          (x["action"], x["deviceID"], x["userID"], x["serviceType"], x["serviceName"]))
+    equal("audit: entries are numbered", len(lines), len({x["entryID"] for x in lines}))
+    report(all(len(x["publishTime"]) >= 20 and x["publishTime"].endswith("Z") for x in lines),
+           "audit: times are RFC 3339 UTC", lines[0]["publishTime"])
+
+
 def check_config(work):
     def bad(what, needle, text):
         path = os.path.join(work, "bad.ini")
@@ -794,7 +815,18 @@ def main():
             TCP, "127.0.0.1", tcp)).reason)
         equal("... by name too", 5, c.want(REFUSED, c.open(
             TCP, None, tcp, name="localhost")).reason)
+        for where in ("127.9.9.9", "0.0.0.0", "169.254.169.254", "::1", "::", "fe80::1",
+                      "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "224.0.0.1"):
+            equal("TCP to %s is refused" % where, 5, c.want(REFUSED, c.open(
+                TCP, where, tcp, family=6 if ":" in where else 4)).reason)
+        s4, s6 = c.open(UDP), c.open(UDP, family=6)
+        for sid, where, icmp in ((s4, "127.0.0.1", (3, 13)), (s4, "169.254.169.254", (3, 13)),
+                                 (s6, "::1", (1, 1)), (s6, "fe80::1", (1, 1))):
+            c.send(dgram(sid, where, udp, b"x"))
+            equal("UDP to %s is refused" % where, (where, icmp),
+                  (lambda d: (d.address, d.icmp))(c.want(DGRAM_ERROR, sid)))
         c.close()
+        check_audit(e)
         e.stop("strict")
     finally:
         if e.proc.poll() is None:
