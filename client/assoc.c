@@ -22,8 +22,6 @@
 #define ASSOC_REFUSED_US (1 * USEC_PER_SEC)	/* REFUSED is believed so long */
 #define BATCH_SEGMENTS	64	/* datagrams in one DGRAM */
 #define ECHO_MAX	65535
-#define MTU_MIN4	576
-#define MTU_MIN6	1280
 
 struct assoc_key {			/* hashed as bytes: no padding */
 	struct ipaddr addr;
@@ -391,25 +389,21 @@ static void receive_error(struct tunnel *t, struct assoc *a, const struct mux_ev
 	struct ns_tuple tuple = { .src = a->key.addr, .src_port = a->key.port, .dst = at->addr,
 				  .dst_port = a->key.proto == MUX_UDP ? at->port : 0 };
 	uint8_t type = ev->u.error.type, code = ev->u.error.code;
-	uint32_t mtu = ev->u.error.mtu, floor;
 	bool error, big;
 
 	/* unreachable, time exceeded, parameter problem; v6: and too big */
 	if (at->addr.family == 4) {
 		error = type == 3 || type == 11 || type == 12;
 		big = type == 3 && code == 4;
-		floor = MTU_MIN4;
 	} else {
 		error = type >= 1 && type <= 4;
 		big = type == 2;
-		floor = MTU_MIN6;
 	}
 	if (!error || !peers_known(&a->peers, &at->addr, t->now))
 		return;
-	if (mtu < floor)
-		mtu = floor;
-	/* in other errors that field is unused, or points into the packet */
-	ns_icmp_error_raw(t->ns, &tuple, a->key.proto, type, code, big ? mtu : 0);
+	/* frame.c keeps the MTU sane; in other errors that field is unused, or points
+	 * into the packet */
+	ns_icmp_error_raw(t->ns, &tuple, a->key.proto, type, code, big ? ev->u.error.mtu : 0);
 }
 
 static enum ns_refusal refusal_of(uint8_t reason)
