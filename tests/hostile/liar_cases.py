@@ -320,8 +320,15 @@ def _(c):
 
 @case("slow-no-probe-reply", "config", "redials timeout")
 def _(c):
+    # "up" takes the answer to the question that was asked, not any
     c.peer.send(config({"interface4": "172.28.13.77", "dns": []}))
-    time.sleep(14)
+    end = time.monotonic() + 14
+    try:
+        while time.monotonic() < end:
+            c.peer.send(*[probe_reply(n) for n in (0, 1, 1 << 63, 0xFFFFFFFFFFFFFFFF)])
+            time.sleep(0.5)
+    except Closed:
+        pass
 
 
 # ---- CONFIG ------------------------------------------------------------------------
