@@ -323,7 +323,7 @@ exec 8>"$WORK/talk.in"
 wait_for 5 grep -q open "$WORK/talk.log"
 step "lock with one connection"
 equal "an open connection is held" "held 1" "$(grep '^held' "$WORK/held.log")"
-equal "its rule stands" 1 "$(dev ip rule | grep -c 'from 192.0.2.2 to 198.51.100.2 ipproto tcp sport 2022')"
+equal "its rule stands" 1 "$(dev ip -N rule | grep -c 'from 192.0.2.2 to 198.51.100.2 ipproto [^ ]*6 sport 2022')"
 exec 8>&-
 wait "$TALK"
 : >"$WORK/held.log"
