@@ -11,7 +11,7 @@ import time
 
 PATH = sys.argv[1]
 MAGIC = 0x41544332
-CONNECT, DISCONNECT, STATUS, EXPLAIN, LOG, LIST = range(1, 7)
+CONNECT, DISCONNECT, STATUS, EXPLAIN, LOG = range(1, 6)
 SIZE = 68
 
 
@@ -82,7 +82,7 @@ for c in idle:
 said("and %d after the deadline" % rest, rest >= 8 - (20 - turned - 8 > 0))
 # descriptors beside a request
 null = os.open("/dev/null", os.O_RDONLY)
-said("200 descriptors", b"exit 0" in ask(request(LIST), [
+said("200 descriptors", b"exit 0" in ask(request(STATUS), [
     (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null] * 200))]))
 # an endless line
 c = client()
