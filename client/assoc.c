@@ -504,6 +504,60 @@ void assocs_hopeless(struct tunnel *t)
 	}
 }
 
+struct reconsidered {
+	struct tunnel *t;
+	const struct policy_diff *diff;
+	uint8_t proto;
+	uint16_t port;
+};
+
+/* The ports that it was spoken to at are not known: as the last one that the app used. */
+static bool peer_changed(void *ctx, const struct ipaddr *a)
+{
+	const struct reconsidered *r = ctx;
+
+	return tunnel_verdict_changed(r->t, r->diff, r->proto, a, r->port);
+}
+
+static bool held_changed(void *ctx, const struct held *h)
+{
+	const struct reconsidered *r = ctx;
+
+	return tunnel_verdict_changed(r->t, r->diff, h->proto, &h->tuple.dst, h->tuple.dst_port);
+}
+
+static bool assoc_reconsider(const struct reconsidered *common, struct assoc *a)
+{
+	struct reconsidered r = *common;
+
+	r.proto = a->key.proto;
+	r.port = a->dst.port;
+	peers_drop(&a->peers, peer_changed, &r);
+	if (!peer_changed(&r, &a->dst.addr) || a->over)
+		return false;
+	if (a->stream)
+		mux_stream_reset(r.t->mux, a->stream, MUX_RST_POLICY);
+	assoc_free(r.t, a);
+	return true;
+}
+
+uint32_t assocs_reconsider(struct tunnel *t, const struct policy_diff *d)
+{
+	struct reconsidered r = { .t = t, .diff = d };
+	struct assoc *a, *newer;
+	uint32_t n = 0;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		for (a = t->assocs->idle[i].oldest; a; a = newer) {
+			newer = a->newer;
+			n += assoc_reconsider(&r, a);
+		}
+	}
+	t->counters.udp_dropped += held_drop(&t->assocs->held, held_changed, &r);
+	return n;
+}
+
 static uint64_t expire(struct tunnel *t, struct age_list *l, uint64_t idle)
 {
 	struct assoc *a;

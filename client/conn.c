@@ -228,18 +228,39 @@ static void conn_won(struct conn *c, unsigned int i, uint64_t now)
 
 /* ---- RESOLVING, CONNECTING -------------------------------------------------------------- */
 
-static void sock_options(const struct conn *c, int fd)
+/* None of these options is worth a failure. */
+static void sock_patience(const struct conn *c, int fd)
 {
 	const struct profile *p = c->env.profile;
 	uint64_t probing_s = p->probe_idle_s + (uint64_t)p->probe_count * p->probe_interval_s;
 	uint64_t user_ms = 2 * 1000 * probing_s;	/* so that the probes decide */
 	unsigned int ms = user_ms < INT32_MAX ? (unsigned int)user_ms : INT32_MAX;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+}
+
+static void sock_options(const struct conn *c, int fd)
+{
 	int on = 1, lowat = LIMIT_LOWAT_MAX;
 
-	/* none of these is worth a failure */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+	sock_patience(c, fd);
+}
+
+void conn_set_profile(struct conn *c, const struct profile *p)
+{
+	unsigned int i;
+
+	c->env.profile = p;
+	c->h = &p->hosts[c->host];
+	if (c->lookup.name)
+		c->lookup.name = c->h->name;
+	if (c->src.fd >= 0)
+		sock_patience(c, c->src.fd);
+	for (i = 0; i < RACE_MAX; i++)
+		if (c->tries[i].fd >= 0)
+			sock_patience(c, c->tries[i].fd);
 }
 
 static void try_failed(struct conn *c, unsigned int i, int error, uint64_t now)

@@ -106,6 +106,11 @@ void conn_lowat(struct conn *c, uint32_t bytes);
  * loop; conn_close() takes it out */
 struct loop_src *conn_src(struct conn *c);
 uint64_t conn_rtt_us(const struct conn *c);	/* TCP_INFO; 0 unknown */
+/*
+ * conn_set_profile() - @p instead of env's, with the same Hosts: that one may
+ * go.  What a socket was set to by the profile is set again.
+ */
+void conn_set_profile(struct conn *c, const struct profile *p);
 /* conn_close() - @clean: close_notify; else cut.  Frees; NULL is fine */
 void conn_close(struct conn *c, bool clean);
 

@@ -37,7 +37,7 @@ static char *snapshot_read(int fd)
 	return shrunk ? shrunk : text;
 }
 
-static int profile_map(struct engine *e, int fd)
+static int profile_map(int fd, const struct profile **out)
 {
 	struct stat st;
 	void *p;
@@ -53,7 +53,7 @@ static int profile_map(struct engine *e, int fd)
 		munmap(p, sizeof(struct profile));
 		return -EBADMSG;
 	}
-	e->profile = p;
+	*out = p;
 	return 0;
 }
 
@@ -67,29 +67,40 @@ static void snapshot_replace(char **slot, int fd)
 	}
 }
 
-/* Takes over @fd. */
-static int file_take(struct engine *e, const struct helper_msg *m, int fd)
+static void slot_fill(int *slot, int fd)
+{
+	if (*slot >= 0)
+		close(*slot);
+	*slot = fd;
+}
+
+/* Takes over @fd.  Snapshots are in use at once, the rest goes to @profile and @files. */
+static int file_take(struct engine *e, const struct profile **profile, struct tls_setup *files,
+		     const struct helper_msg *m, int fd)
 {
 	int err = 0;
 
 	switch ((enum helper_file)m->u.file.file) {
 	case HELPER_FILE_PROFILE:
-		err = profile_map(e, fd);
+		if (*profile)
+			munmap((void *)*profile, sizeof(**profile));
+		*profile = NULL;
+		err = profile_map(fd, profile);
 		break;
 	case HELPER_FILE_CERTIFICATE:
-		e->files.certificate = fd;
+		slot_fill(&files->certificate, fd);
 		return 0;
 	case HELPER_FILE_KEY:
-		e->files.key = fd;
+		slot_fill(&files->key, fd);
 		return 0;
 	case HELPER_FILE_CHAIN:
-		e->files.chain = fd;
+		slot_fill(&files->chain, fd);
 		return 0;
 	case HELPER_FILE_CA:
-		e->files.ca = fd;
+		slot_fill(&files->ca, fd);
 		return 0;
 	case HELPER_FILE_PIN:
-		e->files.pins[m->u.file.index] = fd;	/* index: helper_msg_check() */
+		slot_fill(&files->pins[m->u.file.index], fd);	/* index: helper_msg_check() */
 		return 0;
 	case HELPER_FILE_HOSTS:
 		snapshot_replace(&e->hosts, fd);
@@ -105,12 +116,11 @@ static int file_take(struct engine *e, const struct helper_msg *m, int fd)
 int daemon_link_receive_files(struct engine *e)
 {
 	struct pollfd p = { .fd = HELPER_FD, .events = POLLIN };
-	int fds[HELPER_MAX_FDS], err, i;
+	int fds[HELPER_MAX_FDS], err;
 	struct helper_msg m;
 
-	e->files.certificate = e->files.key = e->files.chain = e->files.ca = -1;
-	for (i = 0; i < PROFILE_MAX_PINS; i++)
-		e->files.pins[i] = -1;
+	reload_init(e);
+	e->files = e->new_files;
 	for (;;) {
 		err = helper_recv(HELPER_FD, &m, fds);
 		if (err == -EAGAIN) {
@@ -124,7 +134,7 @@ int daemon_link_receive_files(struct engine *e)
 			break;
 		if (m.type != HELPER_FILE)
 			return -EBADMSG;
-		err = file_take(e, &m, fds[0]);
+		err = file_take(e, &e->profile, &e->files, &m, fds[0]);
 		if (err)
 			return err;
 	}
@@ -168,14 +178,15 @@ void daemon_link_ready(struct engine *e, uint64_t now)
 
 	while ((got = helper_recv(HELPER_FD, &m, fds)) > 0) {
 		switch ((enum helper_type)m.type) {
-		case HELPER_FILE:	/* new snapshots after a change of the network */
+		case HELPER_FILE:
+			/* what cannot be taken is missed by reload_begin() */
+			file_take(e, &e->new_profile, &e->new_files, &m, fds[0]);
 			if (m.u.file.file == HELPER_FILE_HOSTS ||
-			    m.u.file.file == HELPER_FILE_RESOLV) {
-				file_take(e, &m, fds[0]);
+			    m.u.file.file == HELPER_FILE_RESOLV)
 				resolver_update(e->resolver, e->hosts, e->resolv);
-			} else {
-				close(fds[0]);
-			}
+			break;
+		case HELPER_RELOAD:
+			reload_begin(e, m.u.reload.flags, now);
 			break;
 		case HELPER_SOCKETS:
 			sock_put(&e->socks, &m, fds);
@@ -202,6 +213,7 @@ void daemon_link_ready(struct engine *e, uint64_t now)
 		case HELPER_WANT_SOCKETS:
 		case HELPER_OFFER:
 		case HELPER_STATE:
+		case HELPER_RELOADED:
 			break;	/* not of this direction: helper_msg_check() refused them */
 		}
 	}
@@ -219,6 +231,16 @@ void daemon_link_offer(struct engine *e)
 	m.u.offer = e->offer;
 	if (helper_send(HELPER_FD, &m, NULL, 0) < 0)
 		LOG(LOG_LVL_ERROR, "daemon.offer", "the daemon takes no message");
+}
+
+void daemon_link_reloaded(struct engine *e, int error, const char *why)
+{
+	struct helper_msg m = { .type = HELPER_RELOADED, .u.reloaded.error = error };
+
+	(void)e;
+	log_printable(why, strlen(why), m.u.reloaded.text, sizeof(m.u.reloaded.text));
+	if (helper_send(HELPER_FD, &m, NULL, 0) < 0)
+		LOG(LOG_LVL_ERROR, "daemon.reloaded", "the daemon takes no message");
 }
 
 void daemon_link_state(struct engine *e)

@@ -50,6 +50,8 @@ struct direct {
 	struct direct *older, *newer;
 	uint64_t last;			/* traffic in either direction, us */
 	uint64_t up, down;
+	struct ipaddr dst;		/* whom the app spoke to last */
+	uint16_t dst_port;
 	struct peers peers;
 };
 
@@ -417,6 +419,8 @@ static int try_send(struct tunnel *t, const struct ns_tuple *tuple, const uint8_
 			log_open(t, tuple);
 	}
 	touch(t, d, d->dns_only && tuple->dst_port == DNS_PORT);
+	d->dst = tuple->dst;
+	d->dst_port = tuple->dst_port;
 	if (peers_sent(&d->peers, &tuple->dst, t->now)) {
 		t->counters.udp_dropped++;
 		return 0;
@@ -512,6 +516,51 @@ void direct_ready(struct tunnel *t, struct loop_src *src, uint32_t events)
 		read_errors(t, d);
 	for (i = 0; i < DIRECT_BURST && read_one(t, d); i++)
 		;
+}
+
+/* ---- another profile ---------------------------------------------------------------------------------- */
+
+struct reconsidered {
+	struct tunnel *t;
+	const struct policy_diff *diff;
+	uint16_t port;
+};
+
+/* The ports that it was spoken to at are not known: as the last one that the app used. */
+static bool peer_changed(void *ctx, const struct ipaddr *a)
+{
+	const struct reconsidered *r = ctx;
+
+	return tunnel_verdict_changed(r->t, r->diff, MUX_UDP, a, r->port);
+}
+
+static bool held_changed(void *ctx, const struct held *h)
+{
+	const struct reconsidered *r = ctx;
+
+	return tunnel_verdict_changed(r->t, r->diff, MUX_UDP, &h->tuple.dst, h->tuple.dst_port);
+}
+
+uint32_t directs_reconsider(struct tunnel *t, const struct policy_diff *diff)
+{
+	struct reconsidered r = { .t = t, .diff = diff };
+	struct direct *d, *newer;
+	uint32_t n = 0;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		for (d = t->directs->idle[i].oldest; d; d = newer) {
+			newer = d->newer;
+			r.port = d->dst_port;
+			peers_drop(&d->peers, peer_changed, &r);
+			if (!peer_changed(&r, &d->dst))
+				continue;
+			direct_free(t, d);
+			n++;
+		}
+	}
+	t->counters.udp_dropped += held_drop(&t->directs->held, held_changed, &r);
+	return n;
 }
 
 /* ---- time -------------------------------------------------------------------------------------------- */

@@ -203,8 +203,6 @@ static void engine_run(struct engine *e)
 
 static void engine_free(struct engine *e)
 {
-	size_t i;
-
 	control_free_all(e);
 	tunnel_free(e->tunnel);
 	if (e->tun_fd >= 0)
@@ -218,10 +216,7 @@ static void engine_free(struct engine *e)
 	loop_free(e->loop);
 	if (e->signals.fd > 0)
 		close(e->signals.fd);
-	for (i = 0; i < PROFILE_MAX_PINS; i++) {
-		if (e->files.pins[i] >= 0)
-			close(e->files.pins[i]);
-	}
+	reload_free(e);
 	free(e->hosts);
 	free(e->resolv);
 }

@@ -29,6 +29,8 @@ struct engine {
 	/* given by the daemon */
 	const struct profile *profile;	/* mapped, read-only */
 	struct tls_setup files;
+	const struct profile *new_profile; /* sent since, for RELOAD; NULL: none */
+	struct tls_setup new_files;
 	char *hosts, *resolv;		/* snapshots, NUL-terminated; may be NULL */
 	struct plan_names names;
 
@@ -89,6 +91,8 @@ void link_applied(struct engine *e, int error, uint64_t now);
 /* link_timer() - probes, deadlines, redial.  Return: the next deadline, us */
 uint64_t link_timer(struct engine *e, uint64_t now);
 void link_stop(struct engine *e, uint64_t now);		/* bye, close */
+/* link_profile_changed() - e->profile is another one, the session stays */
+void link_profile_changed(struct engine *e, uint64_t now);
 /* link_lost() - the connection or the attempt ended */
 void link_lost(struct engine *e, enum cause cause, uint32_t retry_after_s,
 	       const char *why, uint64_t now);
@@ -100,6 +104,16 @@ int daemon_link_receive_files(struct engine *e);
 void daemon_link_ready(struct engine *e, uint64_t now);
 void daemon_link_offer(struct engine *e);		/* e->offer */
 void daemon_link_state(struct engine *e);		/* e->session */
+
+/* daemon_link_reloaded() - @error and why, of a RELOAD */
+void daemon_link_reloaded(struct engine *e, int error, const char *why);
+
+/* ---- reload.c: another profile while it runs --------------------------------- */
+
+/* reload_init() - nothing was sent yet */
+void reload_init(struct engine *e);
+void reload_begin(struct engine *e, uint32_t flags, uint64_t now);
+void reload_free(struct engine *e);
 
 /* ---- control.c, status.c ------------------------------------------------------ */
 

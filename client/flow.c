@@ -339,6 +339,44 @@ void flows_hopeless(struct tunnel *t)
 	}
 }
 
+/* The app is told at once; Sentry too, unless it ended the stream itself. */
+static void revoke(struct tunnel *t, struct flow *f)
+{
+	static const char why[] = "the new profile decides otherwise";
+	struct mux_stream *stream = f->stream;
+
+	if (f->state == FLOW_OPEN)
+		abort_tcp(t, f, why);
+	else
+		refuse(t, f, NS_REFUSE_RST, why);
+	if (stream && !f->over) {
+		f->stream = NULL;
+		mux_stream_reset(t->mux, stream, MUX_RST_POLICY);
+	}
+	flow_put(t->flows, f);
+}
+
+uint32_t flows_reconsider(struct tunnel *t, const struct policy_diff *d)
+{
+	struct flow *lists[] = { t->flows->held.head, t->flows->live.head };
+	struct flow *f, *next;
+	uint32_t n = 0, i;
+
+	for (i = 0; i < 2; i++) {
+		for (f = lists[i]; f; f = next) {
+			const struct ns_tuple *tuple = f->tcp ? ns_tcp_tuple(f->tcp) : NULL;
+
+			next = f->next;
+			if (!tuple || !tunnel_verdict_changed(t, d, MUX_TCP, &tuple->dst,
+							      tuple->dst_port))
+				continue;
+			revoke(t, f);
+			n++;
+		}
+	}
+	return n;
+}
+
 uint64_t flows_timer(struct tunnel *t)
 {
 	struct flow *f;

@@ -56,6 +56,27 @@ struct held *held_pop(struct held_queue *q)
 	return h;
 }
 
+uint32_t held_drop(struct held_queue *q, bool (*drop)(void *ctx, const struct held *h),
+		   void *ctx)
+{
+	struct held **at = &q->head, *h;
+	uint32_t n = 0;
+
+	while ((h = *at)) {
+		if (!drop(ctx, h)) {
+			at = &h->next;
+			continue;
+		}
+		*at = h->next;
+		q->n--;
+		q->bytes -= h->len;
+		free(h);
+		n++;
+	}
+	q->tail = at;
+	return n;
+}
+
 void held_clear(struct held_queue *q)
 {
 	struct held *h;

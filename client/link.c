@@ -203,6 +203,23 @@ void link_stop(struct engine *e, uint64_t now)
 
 /* ---- CONFIG and up ------------------------------------------------------------------ */
 
+/* Another offer than before?  The TUN keeps its first address and MTU. */
+static bool link_offer_differs(struct engine *e, const struct plan_offer *before)
+{
+	struct plan_offer *o = &e->offer;
+
+	if (e->tunnel) {
+		if (!addr_equal(&before->addr4, &o->addr4) ||
+		    !addr_equal(&before->addr6, &o->addr6) || before->mtu != o->mtu)
+			LOG(LOG_LVL_WARNING, "config.address",
+			    "Sentry offers another address or MTU; the interface keeps its own");
+		o->addr4 = before->addr4;
+		o->addr6 = before->addr6;
+		o->mtu = before->mtu;
+	}
+	return memcmp(before, o, sizeof(*o)) != 0;
+}
+
 /* Who wins: the profile before Sentry; mtu is the smaller of both (section 8). */
 static void link_make_offer(struct engine *e)
 {
@@ -261,6 +278,7 @@ static void link_config(struct engine *e, const struct mux_event *ev, uint64_t n
 {
 	struct plan_offer before = e->offer;
 	char why[256];
+	bool differs;
 
 	if (atp_config_parse((const char *)ev->data, ev->len, &e->config, why, sizeof(why)) < 0) {
 		link_violated(e, why, now);
@@ -270,15 +288,7 @@ static void link_config(struct engine *e, const struct mux_event *ev, uint64_t n
 		LOG(LOG_LVL_WARNING, "config.entry", "%s", why);
 	mux_set_max_streams(e->mux, e->config.max_streams);
 	link_make_offer(e);
-	if (e->tunnel) {	/* the TUN keeps its first address and MTU */
-		if (!addr_equal(&before.addr4, &e->offer.addr4) ||
-		    !addr_equal(&before.addr6, &e->offer.addr6) || before.mtu != e->offer.mtu)
-			LOG(LOG_LVL_WARNING, "config.address",
-			    "Sentry offers another address or MTU; the interface keeps its own");
-		e->offer.addr4 = before.addr4;
-		e->offer.addr6 = before.addr6;
-		e->offer.mtu = before.mtu;
-	}
+	differs = link_offer_differs(e, &before);
 	if (!e->offer.addr4.family && !e->offer.addr6.family) {
 		link_violated(e, "CONFIG names no interface address and the profile has no TunIP",
 			      now);
@@ -286,9 +296,28 @@ static void link_config(struct engine *e, const struct mux_event *ev, uint64_t n
 	}
 	e->have_config = true;
 	link_state(e, SE_CONFIGURING, CAUSE_NONE, NULL, now);
-	if (!e->attached || memcmp(&before, &e->offer, sizeof(before)))
+	if (!e->attached || differs)
 		e->offer_due = true;
 	link_offer(e, now);
+}
+
+void link_profile_changed(struct engine *e, uint64_t now)
+{
+	const struct profile *p = e->profile;
+	struct plan_offer before = e->offer;
+
+	if (e->conn)
+		conn_set_profile(e->conn, p);
+	if (e->attached)
+		probe_tune(&e->probe, p->probe_idle_s, p->probe_interval_s, p->probe_count);
+	if (!e->have_config)
+		return;		/* the next CONFIG makes the offer */
+	link_make_offer(e);
+	if (link_offer_differs(e, &before)) {
+		e->offer_due = true;
+		e->offer_at = now;	/* the daemon asked for it */
+		link_offer(e, now);
+	}
 }
 
 void link_applied(struct engine *e, int error, uint64_t now)

@@ -179,6 +179,44 @@ bool peers_known(const struct peers *p, const struct ipaddr *a, uint64_t now)
 	return i != PEER_NONE && fresh(&p->table[i], now);
 }
 
+/* The table shrinks by moving its last entry into the gap. */
+static void forget(struct peers *p, uint16_t i)
+{
+	uint16_t last = (uint16_t)(p->n - 1u);
+	struct peer *e = &p->table[i];
+
+	chain_out(p, i);
+	age_unlink(p, i);
+	p->n--;
+	if (i == last)
+		return;
+	chain_out(p, last);
+	*e = p->table[last];
+	if (e->older != PEER_NONE)
+		p->table[e->older].newer = i;
+	else
+		p->oldest = i;
+	if (e->newer != PEER_NONE)
+		p->table[e->newer].older = i;
+	else
+		p->newest = i;
+	chain_in(p, i);
+}
+
+void peers_drop(struct peers *p, bool (*drop)(void *ctx, const struct ipaddr *a), void *ctx)
+{
+	uint16_t i = 0;
+
+	if (!p->cap && p->first.addr.family && drop(ctx, &p->first.addr))
+		memset(&p->first, 0, sizeof(p->first));
+	while (i < p->n) {
+		if (drop(ctx, &p->table[i].addr))
+			forget(p, i);	/* another one stands there now */
+		else
+			i++;
+	}
+}
+
 void peers_free(struct peers *p)
 {
 	free(p->table);

@@ -30,4 +30,13 @@ void policy_decide(const struct profile *p, const struct policy_query *q,
 bool policy_udp_tunnelled(const struct profile *p, uint16_t port);
 const char *verdict_name(enum verdict v);
 
+/* ---- two profiles (policy_diff.c, not in the command line) */
+
+struct policy_diff;
+/* policy_diff_new() - both are borrowed for its life.  NULL: no memory */
+struct policy_diff *policy_diff_new(const struct profile *was, const struct profile *is);
+/* policy_diff_has() - is the verdict on @q another one now?  Asks routes, so in_tun is false */
+bool policy_diff_has(const struct policy_diff *d, const struct policy_query *q);
+void policy_diff_free(struct policy_diff *d);
+
 #endif

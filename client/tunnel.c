@@ -231,6 +231,30 @@ void tunnel_free(struct tunnel *t)
 	free(t);
 }
 
+bool tunnel_verdict_changed(const struct tunnel *t, const struct policy_diff *d, uint8_t proto,
+			    const struct ipaddr *dst, uint16_t port)
+{
+	struct policy_query q = { .proto = proto, .dst = *dst,
+				  .port = proto == MUX_TCP || proto == MUX_UDP ? port : 0,
+				  .service4 = t->env.service4, .service6 = t->env.service6 };
+
+	return policy_diff_has(d, &q);
+}
+
+int tunnel_set_profile(struct tunnel *t, const struct profile *p, uint32_t *ended, uint64_t now)
+{
+	struct policy_diff *d = policy_diff_new(t->env.profile, p);
+
+	if (!d)
+		return -ENOMEM;
+	t->now = now;
+	t->env.profile = p;
+	*ended = flows_reconsider(t, d) + assocs_reconsider(t, d) + directs_reconsider(t, d);
+	policy_diff_free(d);
+	ns_flush(t->ns, now);
+	return 0;
+}
+
 void tunnel_set_offer(struct tunnel *t, const struct plan_offer *offer)
 {
 	dnsfwd_set_offer(t, offer);

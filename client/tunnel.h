@@ -29,6 +29,16 @@ struct tunnel_env {
 struct tunnel *tunnel_new(const struct tunnel_env *env, int tun_fd, bool vnet_hdr,
 			  const struct plan_offer *offer, uint64_t now);
 void tunnel_free(struct tunnel *t);
+/*
+ * tunnel_set_profile() - decide by @p from here on (borrowed, instead of env's).
+ * Flows whose verdict differs end: TCP by RST, associations and direct sockets
+ * are closed; those of one port that spoke to several addresses forget the
+ * addresses concerned.
+ * @ended: how many, only on success
+ * Return: 0, -ENOMEM: nothing was changed
+ */
+int tunnel_set_profile(struct tunnel *t, const struct profile *p, uint32_t *ended,
+		       uint64_t now);
 /* resolvers of the session in use */
 void tunnel_set_offer(struct tunnel *t, const struct plan_offer *offer);
 

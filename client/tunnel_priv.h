@@ -9,6 +9,7 @@
 #define APPTUNNEL_TUNNEL_PRIV_H
 
 #include "client/limits.h"
+#include "client/policy.h"
 #include "client/tunnel.h"
 #include "netstack/siphash.h"
 
@@ -45,6 +46,10 @@ struct tunnel {
 /* Is @a the forwarder's address? */
 bool tunnel_is_service(const struct tunnel *t, const struct ipaddr *a);
 
+/* The profile changes: is the verdict on this traffic another one? */
+bool tunnel_verdict_changed(const struct tunnel *t, const struct policy_diff *d, uint8_t proto,
+			    const struct ipaddr *dst, uint16_t port);
+
 /* ---- who may answer (peers.c) ---------------------------------------------- */
 
 /*
@@ -68,6 +73,8 @@ struct peers {
 int peers_sent(struct peers *p, const struct ipaddr *a, uint64_t now);
 bool peers_known(const struct peers *p, const struct ipaddr *a, uint64_t now);
 void peers_free(struct peers *p);
+/* peers_drop() - forget every address that @drop says */
+void peers_drop(struct peers *p, bool (*drop)(void *ctx, const struct ipaddr *a), void *ctx);
 
 /* ---- datagrams that wait for a session or a socket (held.c) ------------------ */
 
@@ -98,6 +105,9 @@ int held_push(struct held_queue *q, const struct held *head, const uint8_t *data
 /* held_pop() - the oldest, to be free()d; NULL: none */
 struct held *held_pop(struct held_queue *q);
 void held_clear(struct held_queue *q);
+/* held_drop() - free every one that @drop says.  Return: how many */
+uint32_t held_drop(struct held_queue *q, bool (*drop)(void *ctx, const struct held *h),
+		   void *ctx);
 
 /* ---- TCP (flow.c) -------------------------------------------------------------- */
 
@@ -114,6 +124,7 @@ void flow_event(struct tunnel *t, const struct mux_event *ev, struct buf *b);
 void flows_attach(struct tunnel *t);
 void flows_detach(struct tunnel *t);
 void flows_hopeless(struct tunnel *t);
+uint32_t flows_reconsider(struct tunnel *t, const struct policy_diff *d);
 uint64_t flows_timer(struct tunnel *t);
 bool flows_waiting(const struct tunnel *t);
 
@@ -129,6 +140,7 @@ void assoc_event(struct tunnel *t, const struct mux_event *ev);
 void assocs_attach(struct tunnel *t);
 void assocs_detach(struct tunnel *t);
 void assocs_hopeless(struct tunnel *t);
+uint32_t assocs_reconsider(struct tunnel *t, const struct policy_diff *d);
 uint64_t assocs_timer(struct tunnel *t);
 bool assocs_waiting(const struct tunnel *t);
 
@@ -139,6 +151,7 @@ void directs_free(struct tunnel *t);	/* closes the sockets */
 void direct_send(struct tunnel *t, const struct ns_tuple *tuple, const uint8_t *data,
 		 size_t len, uint16_t segment);
 void direct_ready(struct tunnel *t, struct loop_src *src, uint32_t events);
+uint32_t directs_reconsider(struct tunnel *t, const struct policy_diff *d);
 void directs_flush(struct tunnel *t);	/* sockets may have come */
 uint64_t directs_timer(struct tunnel *t);
 

@@ -145,6 +145,9 @@ static bool from_engine_sound(const struct helper_msg *m)
 		return m->u.state.state < SESSION_STATES &&
 		       m->u.state.exit <= HELPER_EXIT_MAX && m->u.state.attempts_over <= 1 &&
 		       text_sound(m->u.state.text, sizeof(m->u.state.text));
+	case HELPER_RELOADED:
+		return m->u.reloaded.error <= 0 &&
+		       text_sound(m->u.reloaded.text, sizeof(m->u.reloaded.text));
 	}
 	return false;
 }
@@ -170,6 +173,8 @@ static bool from_daemon_sound(const struct helper_msg *m)
 		       !(m->u.applied.error && m->n_fds);
 	case HELPER_CONTROL:
 		return m->n_fds == 1 && control_request_check(&m->u.control) == 0;
+	case HELPER_RELOAD:
+		return !m->n_fds && !(m->u.reload.flags & ~RELOAD_SESSION);
 	case HELPER_NETWORK:
 	case HELPER_DIAL:
 	case HELPER_STOP:

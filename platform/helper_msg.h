@@ -30,11 +30,29 @@ enum helper_type {
 	HELPER_NETWORK,		/* the network changed; resolvers follow as HELPER_FILE */
 	HELPER_DIAL,		/* an explicit connect: dial now, also in refused */
 	HELPER_STOP,		/* say bye to Sentry and exit within 2 s */
+	HELPER_RELOAD,		/* u.reload: the files sent since are to take effect, below */
 	/* engine -> daemon */
 	HELPER_WANT_SOCKETS = 32,	/* u.sockets */
 	HELPER_OFFER,		/* u.offer: apply the tunnel stage of the plan */
 	HELPER_STATE,		/* u.state: the session changed its state */
+	HELPER_RELOADED,	/* answer to RELOAD: u.reloaded */
 };
+
+/*
+ * A changed profile.  The daemon sends HELPER_FILE(PROFILE), and of the others
+ * those that changed (an unchanged one stays in use), then RELOAD.  The engine
+ * judges all of it and answers RELOADED exactly once:
+ *
+ *	error 0		it decides by the new profile.  Flows whose verdict is
+ *			another now were ended, all others live on.
+ *	negative errno	nothing changed, u.reloaded.text says why.  -EOPNOTSUPP: a
+ *			value changed that needs a new engine (TunIP, MTU);
+ *			-EBUSY: one reload is under way already
+ *
+ * When what the session offers changed (resolvers, search domains), an OFFER
+ * comes before RELOADED; the daemon applies it under the profile that is in
+ * effect and answers APPLIED as always.
+ */
 
 enum helper_file {
 	HELPER_FILE_PROFILE = 1,	/* sealed struct profile */
@@ -49,6 +67,13 @@ enum helper_file {
 
 /* All sockets carry the bypass mark, are non-blocking and close-on-exec. */
 enum helper_socket { HELPER_SOCK_TCP, HELPER_SOCK_UDP };
+
+/*
+ * The new profile needs a new session (Host, service, IDs, identity, pins, CA,
+ * TLS version): it is dialled beside the one that lives, which ends when the
+ * new one is good.  When it is not within 30 s, all stays as it was.
+ */
+#define RELOAD_SESSION	0x1u
 
 enum session_state {
 	SESSION_DOWN, SESSION_RESOLVING, SESSION_CONNECTING, SESSION_SECURING,
@@ -74,6 +99,11 @@ struct helper_msg {
 			uint8_t has_usable_gso;	/* TUN was opened with IFF_VNET_HDR */
 		} applied;
 		struct control_request control;
+		struct { uint32_t flags; } reload;	/* RELOAD_* */
+		struct {
+			int32_t error;		/* 0, or a negative errno: nothing changed */
+			char text[512];		/* printable, NUL-terminated; why */
+		} reloaded;
 		struct {
 			uint8_t state;		/* enum session_state */
 			uint8_t exit;		/* exit code this cause stands for; 0: none */

@@ -19,10 +19,15 @@ void probe_init(struct probe *p, uint32_t idle_s, uint32_t interval_s,
 		uint32_t count, uint64_t now)
 {
 	memset(p, 0, sizeof(*p));
+	probe_tune(p, idle_s, interval_s, count);
+	p->last_in = now;
+}
+
+void probe_tune(struct probe *p, uint32_t idle_s, uint32_t interval_s, uint32_t count)
+{
 	p->idle_us = idle_s * USEC_PER_SEC;
 	p->interval_us = interval_s * USEC_PER_SEC;
 	p->count = count ? count : 1;
-	p->last_in = now;
 }
 
 void probe_inbound(struct probe *p, uint64_t now)

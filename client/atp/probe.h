@@ -22,6 +22,8 @@ enum probe_action { PROBE_NOTHING, PROBE_SEND, PROBE_DEAD };
 
 void probe_init(struct probe *p, uint32_t idle_s, uint32_t interval_s,
 		uint32_t count, uint64_t now);
+/* probe_tune() - other values from here on; what was sent and heard counts on */
+void probe_tune(struct probe *p, uint32_t idle_s, uint32_t interval_s, uint32_t count);
 void probe_inbound(struct probe *p, uint64_t now);	/* any byte came in */
 void probe_network_changed(struct probe *p, uint64_t now); /* probe at once, 1 s interval */
 /*

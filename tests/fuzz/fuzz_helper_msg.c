@@ -35,15 +35,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size && (data[size - 1] & 1))	/* past the first gate more often than by chance */
 		m.magic = HELPER_MAGIC;
 	if (helper_msg_check(&m, true) == 0) {
-		assert(m.n_fds == 0 && m.type >= HELPER_WANT_SOCKETS && m.type <= HELPER_STATE);
+		assert(m.n_fds == 0 && m.type >= HELPER_WANT_SOCKETS && m.type <= HELPER_RELOADED);
 		if (m.type == HELPER_OFFER)
 			sound_offer(&m.u.offer);
 		if (m.type == HELPER_STATE)
 			assert(strnlen(m.u.state.text, sizeof(m.u.state.text)) <
 			       sizeof(m.u.state.text));
+		if (m.type == HELPER_RELOADED)
+			assert(m.u.reloaded.error <= 0 &&
+			       strnlen(m.u.reloaded.text, sizeof(m.u.reloaded.text)) <
+			       sizeof(m.u.reloaded.text));
 	}
 	if (helper_msg_check(&m, false) == 0)
-		assert(m.type >= HELPER_FILE && m.type <= HELPER_STOP &&
+		assert(m.type >= HELPER_FILE && m.type <= HELPER_RELOAD &&
 		       m.n_fds <= HELPER_MAX_FDS);
 	return 0;
 }

@@ -69,8 +69,8 @@ START_TEST(judges_the_head)
 	BAD_WITH(m, false, n_fds, HELPER_MAX_FDS + 1);
 	for (type = 0; type < 70; type++) {	/* direction, and nothing unknown */
 		m = message(type, 0);
-		if (type < HELPER_FILE || (type > HELPER_STOP && type < HELPER_WANT_SOCKETS) ||
-		    type > HELPER_STATE) {
+		if (type < HELPER_FILE || (type > HELPER_RELOAD && type < HELPER_WANT_SOCKETS) ||
+		    type > HELPER_RELOADED) {
 			BAD(m, false);
 			BAD(m, true);
 		} else if (type >= HELPER_WANT_SOCKETS) {
@@ -79,6 +79,31 @@ START_TEST(judges_the_head)
 			BAD(m, true);
 		}
 	}
+}
+END_TEST
+
+START_TEST(judges_reloads)
+{
+	struct helper_msg m = message(HELPER_RELOAD, 0);
+
+	GOOD(m, false);
+	BAD(m, true);
+	BAD_WITH(m, false, n_fds, 1);
+	BAD_WITH(m, false, u.reload.flags, RELOAD_SESSION << 1);
+	m.u.reload.flags = RELOAD_SESSION;
+	GOOD(m, false);
+
+	m = message(HELPER_RELOADED, 0);
+	GOOD(m, true);
+	BAD(m, false);
+	BAD_WITH(m, true, n_fds, 1);
+	BAD_WITH(m, true, u.reloaded.error, 1);
+	m.u.reloaded.error = -EINVAL;
+	strcpy(m.u.reloaded.text, "the profile is not sound");
+	GOOD(m, true);
+	BAD_WITH(m, true, u.reloaded.text[3], '\n');
+	memset(m.u.reloaded.text, 'x', sizeof(m.u.reloaded.text));
+	BAD(m, true);
 }
 END_TEST
 
@@ -363,6 +388,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, judges_the_head);
 	tcase_add_test(t, judges_files);
+	tcase_add_test(t, judges_reloads);
 	tcase_add_test(t, judges_start_and_applied);
 	tcase_add_test(t, judges_sockets);
 	tcase_add_test(t, judges_offers);
