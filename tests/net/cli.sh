@@ -272,6 +272,13 @@ equal "descriptors of the daemon" "$base" "$(ls "/proc/$DAEMON_PID/fd" | wc -l)"
 for _ in $(seq 30); do kill -HUP "$DAEMON_PID"; kill -USR1 "$DAEMON_PID"; kill -USR2 "$DAEMON_PID"; done
 try "after a storm of signals" 0 '' atp status
 state_is up && pass "and it is up" || fail "state $(state)"
+# a daemon that hangs: the command line gives up by itself, and nothing is lost
+kill -STOP "$DAEMON_PID"
+t0=$SECONDS
+try "a daemon that hangs" 1 'does not answer' timeout 25 nsenter -t "${NS[dev]}" -n -m -- "$OUT/apptunnel" --run-dir "$WORK/run" status
+[ $((SECONDS - t0)) -le 18 ] && pass "within $((SECONDS - t0)) s" || fail "after $((SECONDS - t0)) s"
+kill -CONT "$DAEMON_PID"
+try "and one that goes on" 0 '' atp status
 for _ in 1 2 3 4 5; do kill -TERM "$DAEMON_PID"; kill -INT "$DAEMON_PID"; done
 wait "$DAEMON_PID"
 equal "a storm of TERM and INT: the daemon's exit" 0 $?

@@ -36,6 +36,17 @@ tracer=$PID
 wait_for 5 grep -q attached "$WORK/strace.out"
 kill -0 "$tracer" || skip "strace cannot attach here: $(tail -1 "$WORK/strace.out")"
 # 100 direct UDP flows, a reconnection with name resolution, DNS, TCP
+rtr nft -f - <<'NFT'
+table inet seen {
+	set ports { type inet_service; flags dynamic; }
+	counter names { }
+	chain c {
+		type filter hook forward priority 0;
+		iifname todev udp dport 7 add @ports { udp sport }
+		iifname todev ip daddr 198.51.100.2 udp dport 53 counter name names
+	}
+}
+NFT
 dev python3 -c "
 import socket
 for i in range(100):
@@ -50,6 +61,10 @@ sentry_ctl fault rst >/dev/null; sleep 0.3; sentry_ctl fault off >/dev/null
 wait_for 15 state_is up
 equal "up after reconnection" up "$(state)"
 dev curl -s --max-time 10 http://10.1.0.10/ >/dev/null
+# what was to be traced did happen
+equal "direct flows that the router saw" 100 "$(rtr nft -j list set inet seen ports | python3 -c 'import json, sys; print(len([x for x in json.load(sys.stdin)["nftables"] if "set" in x][0]["set"]["elem"]))')"
+names=$(rtr nft list counter inet seen names | sed -n 's/.*packets \([0-9]*\).*/\1/p')
+if [ "${names:-0}" -gt 0 ]; then pass "Sentry's name was looked up again ($names questions)"; else fail "Sentry's name was not looked up"; fi
 kill_pid "$tracer" INT
 calls=$(grep -cE '(socket|open|openat|openat2|creat|execve|execveat|socketpair)\(' "$WORK/trace")
 if [ "${OUT##*/}" = asan ]; then
