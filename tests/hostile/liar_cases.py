@@ -410,7 +410,7 @@ offers("resume_host-loopback", {**OFFER, "resume_host": "127.0.0.1:22"}, ".", "u
 offers("resume_host-long", {**OFFER, "resume_host": "a" * 4000}, ".", "up")
 offers("unknown-members", {**OFFER, "routes": ["0.0.0.0/0"], "pins": ["sha256:00"], "exec": "/bin/sh",
                            "AtpProbeIdleSec": 1, "script": "$(id)"}, ".", "up")
-offers("other-address", {**OFFER, "interface4": "172.28.13.5", "mtu": 9000}, ".", "up")
+offers("other-address", {**OFFER, "interface4": "172.28.13.5", "mtu": 1300}, ".", "up")
 
 for kind, raw in (("PROBE", probe(1)), ("PROBE_REPLY", probe_reply(1)), ("ACK", ack(0)),
                   ("OPENED", opened(1)), ("DATA", data(1, b"x")), ("DGRAM", dgram(1, "10.1.0.53", 53, b"x")),

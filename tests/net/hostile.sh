@@ -55,7 +55,7 @@ await() {
 	local end=$((SECONDS + $1))
 	while look; do
 		case $2 in
-		!*) [ "$STATE" = "${2#!}" ] || [ "$STATE" = probing ] || return 0 ;;
+		!*) [ -z "$STATE" ] || [ "$STATE" = "${2#!}" ] || [ "$STATE" = probing ] || return 0 ;;
 		*) [ "$STATE" != "$2" ] || return 0 ;;
 		esac
 		[ $SECONDS -lt $end ] || return 1
@@ -75,6 +75,10 @@ clean_resolv() {
 }
 clean_terminal() { ! LC_ALL=C grep -q $'[\001-\010\013-\037\177-\377]' "$WORK/up.out"; }
 said() { tail -2 "$WORK/up.out" | sed 's/^/     | /'; }
+
+interface() { # its address and MTU
+	echo "$(dev ip -o -4 addr show atp0 | awk '{print $4}') $(dev ip -o link show atp0 | sed -n 's/.* mtu \([0-9]*\).*/\1/p')"
+}
 
 same_engine() {
 	local now
@@ -150,6 +154,8 @@ trial() { # STAGE EXPECT CODE WHY - in the life of one engine
 	liar release
 	[ "$CASE" != config-flood ] || wait_for 4 dev grep -q 'search n99.internal' /etc/resolv.conf ||
 		bad "the last of them is not in effect"
+	[ "$CASE" != config-other-address ] || [ "$(interface)" = "172.28.13.1/32 1400" ] ||
+		bad "the interface is $(interface) now"
 	clean_resolv || bad "resolv.conf: $(dev cat /etc/resolv.conf | tr '\n' '|')"
 	same_engine
 }
