@@ -64,6 +64,32 @@ int apply_resolv_snapshot(struct apply *a, const char *resolv_conf)
 
 /* ---- one change ------------------------------------------------------------------------- */
 
+/* FNV-1a: only to see a change */
+static uint64_t text_sum(const char *text)
+{
+	uint64_t sum = 14695981039346656037u;
+
+	for (; *text; text++)
+		sum = (sum ^ (uint8_t)*text) * 1099511628211u;
+	return sum;
+}
+
+/* of the rule set without what Sentry gave; 0: not known */
+static uint64_t nft_sum(const struct plan *plan)
+{
+	char *text = malloc(PLAN_NFT_MAX);
+	struct plan bare = *plan;
+	uint64_t sum = 0;
+
+	bare.offer = NULL;
+	if (text && plan_nft_text(&bare, text, PLAN_NFT_MAX) >= 0)
+		sum = text_sum(text);
+	free(text);
+	return sum;
+}
+
+static void say_item(struct apply *a, const struct plan *plan, const struct plan_item *i);
+
 /* the rule set with the connections that are open already, in one transaction */
 static int do_nft(struct apply *a, const struct plan *plan)
 {
@@ -79,7 +105,8 @@ static int do_nft(struct apply *a, const struct plan *plan)
 		return n;
 	}
 	len = (size_t)n;
-	for (size_t k = 0; k < a->j->n && size - len > OPEN_LINE; k++) {
+	for (size_t k = 0; plan->profile->allow_inbound && k < a->j->n &&
+	     size - len > OPEN_LINE; k++) {
 		const struct plan_item *i = &a->j->recs[k].item;
 
 		if (i->kind != PLAN_INBOUND || a->j->recs[k].gone)
@@ -92,6 +119,24 @@ static int do_nft(struct apply *a, const struct plan *plan)
 	}
 	err = a->ops->nft(a->ctx, text);
 	free(text);
+	/* what was tried and failed is not what stands: look again next time */
+	a->nft_sum = err ? 0 : nft_sum(plan);
+	return err;
+}
+
+int apply_nft_again(struct apply *a, const struct plan *plan, bool force, char *why, size_t size)
+{
+	uint64_t sum = nft_sum(plan);
+	int err;
+
+	if (!force && sum && sum == a->nft_sum)
+		return 0;
+	for (size_t k = 0; k < plan->n; k++)
+		if (plan->items[k].kind == PLAN_NFT)
+			say_item(a, plan, &plan->items[k]);
+	err = do_nft(a, plan);
+	if (err)
+		snprintf(why, size, "nft: %s", strerror(-err));
 	return err;
 }
 
@@ -329,6 +374,25 @@ static int run_items(struct apply *a, const struct plan *plan, const struct plan
 	return err || !in ? err : run_batch(a, plan, batch, in, t, why, size);
 }
 
+int apply_items(struct apply *a, const struct plan *plan, const struct plan_item *items, size_t n,
+		char *why, size_t size)
+{
+	int err = run_items(a, plan, items, n, PLAN_LOCK, NULL, why, size);
+
+	return err ? err : run_items(a, plan, items, n, PLAN_TUNNEL, NULL, why, size);
+}
+
+int apply_redo(struct apply *a, const struct plan *plan, size_t index, char *why, size_t size)
+{
+	int err;
+
+	say_item(a, plan, &a->j->recs[index].item);
+	err = do_rec(a, plan, index, NULL);
+	if (err)
+		explain(plan, &a->j->recs[index].item, err, why, size);
+	return err;
+}
+
 /* ---- reading back ------------------------------------------------------------------------ */
 
 static int look(struct apply *a, const struct plan *plan, const struct journal_rec *r)
@@ -349,8 +413,8 @@ static int look(struct apply *a, const struct plan *plan, const struct journal_r
  * meanwhile is set again (a TUN and a file are not: that takes more); then
  * everything must be there.
  */
-static int read_back(struct apply *a, const struct plan *plan, unsigned int stages, char *why,
-		     size_t size)
+int apply_read_back(struct apply *a, const struct plan *plan, unsigned int stages, char *why,
+		    size_t size)
 {
 	bool mended = true;
 	size_t len;
@@ -450,7 +514,7 @@ int apply_lock(struct apply *a, const struct plan *plan, char *why, size_t size)
 	if (!err)
 		err = run_items(a, plan, plan->items, plan->n, PLAN_LOCK, NULL, why, size);
 	if (!err)
-		err = read_back(a, plan, 1u << PLAN_LOCK, why, size);
+		err = apply_read_back(a, plan, 1u << PLAN_LOCK, why, size);
 	if (!err)
 		return 0;
 	if (apply_undo(a, stayed, sizeof(stayed))) {
@@ -492,7 +556,7 @@ static int drop_others(struct apply *a, const struct plan *plan, size_t first)
 
 /* the network's own tools wrote over our file: what they wrote is what is to be
  * kept from now on, so the file is taken over anew */
-static void forget_lost_dns(struct apply *a)
+void apply_forget_lost_dns(struct apply *a)
 {
 	for (size_t k = 0; k < a->j->n; k++)
 		if (a->j->recs[k].item.kind == PLAN_DNS && !a->j->recs[k].gone &&
@@ -517,9 +581,9 @@ int apply_tunnel(struct apply *a, const struct plan *plan, int *tun,
 		snprintf(why, size, "rewriting the journal: %s", strerror(-err));
 	before = a->j->n;
 	if (!err)	/* the tunnel's part builds on the lock's */
-		err = read_back(a, plan, 1u << PLAN_LOCK, why, size);
+		err = apply_read_back(a, plan, 1u << PLAN_LOCK, why, size);
 	if (!err)
-		forget_lost_dns(a);
+		apply_forget_lost_dns(a);
 	if (!err)
 		err = run_items(a, plan, plan->items, plan->n, PLAN_TUNNEL, &t, why, size);
 	if (!err) {
@@ -530,7 +594,7 @@ int apply_tunnel(struct apply *a, const struct plan *plan, int *tun,
 			snprintf(why, size, "removing what is over: %s", strerror(-err));
 	}
 	if (!err)
-		err = read_back(a, plan, UNDO_ALL, why, size);
+		err = apply_read_back(a, plan, UNDO_ALL, why, size);
 	if (err) {
 		if (t.fd >= 0)
 			close(t.fd);

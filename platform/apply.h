@@ -67,6 +67,17 @@ int apply_lock(struct apply *a, const struct plan *plan, char *why, size_t size)
 int apply_tunnel(struct apply *a, const struct plan *plan, int *tun,
 		 bool *vnet_hdr, char *why, size_t size);
 
+/*
+ * apply_change() - go over to another plan without touching what stays
+ * @upto: PLAN_LOCK: only refuse what the new plan takes and the old does not
+ *	(before the engine changes over); PLAN_TUNNEL: all of it, new routes before
+ *	old ones go.  The tunnel's part is left alone when there is no TUN or no offer
+ * Return: 0; or a negative errno and @why: then what stands is something between
+ *	the two, and apply_change() with the old plan (PLAN_TUNNEL) leads back
+ */
+int apply_change(struct apply *a, const struct plan *plan, enum plan_stage upto, char *why,
+		 size_t size);
+
 /* apply_undo() - everything back, last first.  0, or -EIO: @why names what stayed (exit 5) */
 int apply_undo(struct apply *a, char *why, size_t size);
 

@@ -15,10 +15,33 @@ struct apply {
 	char stem[33];
 	int dir;			/* the state folder, once needed; else -1 */
 	struct journal *j;		/* NULL: nothing is applied */
+	uint64_t nft_sum;		/* of the rule set that stands; 0: not known */
 };
 
 /* apply_open_dir() - make and open the state folder.  0 or a negative errno */
 int apply_open_dir(struct apply *a, bool make);
+
+/* apply_items() - announce and do @items, those of the LOCK stage first; what the
+ * journal holds is left alone.  0 or a negative errno and @why */
+int apply_items(struct apply *a, const struct plan *plan, const struct plan_item *items, size_t n,
+		char *why, size_t size);
+
+/* apply_redo() - do what stands in the journal once more */
+int apply_redo(struct apply *a, const struct plan *plan, size_t index, char *why, size_t size);
+
+/* apply_nft_again() - put the rule set of @plan in the place of the one that
+ * stands, in one transaction; not @force: only if it is another one */
+int apply_nft_again(struct apply *a, const struct plan *plan, bool force, char *why, size_t size);
+
+/*
+ * apply_read_back() - does the machine hold what the journal says of @stages
+ * (bits)?  What somebody removed meanwhile is set again
+ */
+int apply_read_back(struct apply *a, const struct plan *plan, unsigned int stages, char *why,
+		    size_t size);
+
+/* apply_forget_lost_dns() - our resolv.conf was written over by others: no longer ours */
+void apply_forget_lost_dns(struct apply *a);
 
 /* apply_other_has() - the item in the journal of another profile, live or not;
  * *old takes a sysctl's first value */
@@ -26,6 +49,9 @@ bool apply_other_has(const struct apply *a, const struct plan_item *i, uint32_t 
 
 /* undo_rec() - one record back; prints, marks, tolerates what is gone already */
 int undo_rec(struct apply *a, size_t index);
+
+/* undo_explain() - "COMMAND THAT UNDOES: error" */
+void undo_explain(struct apply *a, const struct plan_item *i, int err, char *why, size_t size);
 
 /*
  * undo_back() - all records from the last down to @first that are of @stages

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "profiles/plan_diff.h"
+
 #define SUFFIX		".journal"
 #define MAGIC_LINE	"apptunnel journal 1"
 #define LINE_MAX_	1400		/* bytes of the longest line: names */
@@ -443,20 +445,12 @@ int journal_list(int dir, char stems[][33], size_t max)
 	return (int)n;
 }
 
-static bool item_same(const struct plan_item *a, const struct plan_item *b)
-{
-	return a->kind == b->kind && a->stage == b->stage && a->family == b->family &&
-	       a->sport == b->sport && a->dport == b->dport && a->value == b->value &&
-	       prefix_equal(&a->prefix, &b->prefix) && addr_equal(&a->from, &b->from) &&
-	       !strcmp(a->path, b->path);
-}
-
 int journal_find(const struct journal *j, const struct plan_item *item, size_t from)
 {
 	for (size_t k = 0; k < j->n; k++) {
 		size_t at = (from + k) % j->n;
 
-		if (!j->recs[at].gone && item_same(&j->recs[at].item, item))
+		if (!j->recs[at].gone && plan_item_same(&j->recs[at].item, item))
 			return (int)at;
 	}
 	return -ENOENT;

@@ -181,8 +181,7 @@ int undo_rec(struct apply *a, size_t index)
 	return err;
 }
 
-static void name_it(struct apply *a, const struct plan_item *i, int err, char *why,
-		    size_t size)
+void undo_explain(struct apply *a, const struct plan_item *i, int err, char *why, size_t size)
 {
 	struct plan plan = { .names = a->j->names };
 	char line[PLAN_LINE_MAX];
@@ -206,7 +205,7 @@ int undo_back(struct apply *a, size_t first, unsigned int stages, bool keep_dns,
 		if (err && !result) {
 			result = err;
 			if (why)
-				name_it(a, i, err, why, size);
+				undo_explain(a, i, err, why, size);
 		}
 	}
 	return result;
