@@ -53,6 +53,7 @@ struct engine {
 	size_t rx_start, rx_end;
 	bool rx_starved;		/* no buffer was free: read again later */
 	bool out_blocked;		/* the socket took no more */
+	bool goodbye;			/* a GOAWAY of ours is said: close_notify follows */
 	bool wanted;			/* something was to be sent since the probes were judged */
 	uint64_t answer_by;		/* 101, CONFIG, first PROBE_REPLY must be there */
 	uint64_t up_probe;		/* opaque of the PROBE that decides on "up"; 0: none */

@@ -148,7 +148,7 @@ static void link_drop(struct engine *e, bool clean, uint64_t now)
 	e->rx = NULL;
 	e->rx_start = e->rx_end = 0;
 	e->answer_by = 0;
-	e->offer_pending = e->offer_due = e->have_config = false;
+	e->offer_pending = e->offer_due = e->have_config = e->goodbye = false;
 }
 
 void link_lost(struct engine *e, enum cause cause, uint32_t retry_after_s,
@@ -167,7 +167,7 @@ void link_lost(struct engine *e, enum cause cause, uint32_t retry_after_s,
 		    "%s after %" PRIu64 " ms, last inbound %" PRIu64 " ms ago, %u probes in this round",
 		    info->code, (now - e->live_since) / USEC_PER_MSEC,
 		    (now - e->probe.last_in) / USEC_PER_MSEC, e->probe.sent);
-	link_drop(e, false, now);
+	link_drop(e, e->goodbye, now);
 	class = retry_failed(&e->retry, cause, retry_after_s, random, now);
 	e->attempts_over = e->retry.round > 0;
 	if (e->retry.next != UINT64_MAX)
@@ -249,12 +249,23 @@ static void link_make_offer(struct engine *e)
 	}
 }
 
-/* Sentry broke the protocol where the mux could not see it: say so, then end. */
+/*
+ * Sentry broke the protocol, and the mux has the GOAWAY that says so.  As far
+ * as it goes at once: nobody is kept waiting for the sake of one that lies.
+ */
+static void link_protocol_error(struct engine *e, const char *why, uint64_t now)
+{
+	e->out_blocked = false;
+	link_write(e, now);
+	e->goodbye = true;
+	link_lost(e, CAUSE_PROTOCOL, 0, why, now);
+}
+
+/* The same where the mux could not see it. */
 static void link_violated(struct engine *e, const char *why, uint64_t now)
 {
 	mux_goaway(e->mux, MUX_PROTOCOL_ERROR, 0, why);
-	link_write(e, now);
-	link_lost(e, CAUSE_PROTOCOL, 0, why, now);
+	link_protocol_error(e, why, now);
 }
 
 /*
@@ -464,8 +475,7 @@ static bool link_consume(struct engine *e, uint64_t now)
 			       &used, &ev, now);
 		if (got < 0) {
 			snprintf(why, sizeof(why), "%s", mux_error(e->mux));
-			link_write(e, now);	/* the GOAWAY that says so */
-			link_lost(e, CAUSE_PROTOCOL, 0, why, now);
+			link_protocol_error(e, why, now);
 			return false;
 		}
 		e->rx_start += used;

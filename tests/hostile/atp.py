@@ -55,7 +55,8 @@ class ProtocolError(Exception):
 
 
 class Closed(Exception):
-    """The connection ended; `reason` is "eof", "reset", or an alert's text."""
+    """The connection ended; `reason` is "eof", "cut" (a server sees it: no close_notify),
+    "reset", or an alert's text."""
 
     def __init__(self, reason):
         super().__init__(reason)
@@ -372,6 +373,8 @@ class Peer:
             raise TimeoutError("nothing came in time") from None
         except ConnectionResetError:
             raise Closed("reset") from None
+        except ssl.SSLEOFError:
+            raise Closed("cut") from None
         except ssl.SSLError as e:
             raise Closed(e.reason or str(e)) from None
         except OSError as e:
@@ -657,7 +660,8 @@ class Server:
         raw.settimeout(self.timeout)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            return ServerPeer(self.ctx.wrap_socket(raw, server_side=True), self.timeout)
+            return ServerPeer(self.ctx.wrap_socket(raw, server_side=True,
+                                                   suppress_ragged_eofs=False), self.timeout)
         except ssl.SSLError as e:
             raw.close()
             raise Closed(e.reason or str(e)) from None

@@ -177,6 +177,7 @@ class Conn:
         if self.goaway:
             assert self.goaway.reason == PROTOCOL_ERROR, self.goaway
             assert self.goaway.last == 0, self.goaway
+            assert how in ("eof", "reset"), "GOAWAY, then %s" % how
             return self.goaway.text
         assert how == "reset", "ended by %s without GOAWAY" % how
         return "reset"
