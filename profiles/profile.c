@@ -28,6 +28,7 @@ void profile_defaults(struct profile *p)
 	p->allow_inbound = 1;
 	p->lock_ipv6 = LOCK_IPV6_BLOCK;
 	p->log_level = LOG_LVL_INFO;
+	p->analytics = 1;
 }
 
 static bool text_sound(const char *s, size_t size)
@@ -87,6 +88,15 @@ static bool prefixes_sound(const struct prefix *v, uint32_t n)
 	return true;
 }
 
+/* Inside fc00::/7, /7 to /64; or not there at all. */
+static bool ula_sound(const struct prefix *p)
+{
+	if (!p->addr.family)
+		return addr_sound(&p->addr, true) && !p->len;
+	return prefixes_sound(p, 1) && p->addr.family == 6 && p->len >= 7 && p->len <= 64 &&
+	       (p->addr.bytes[0] & 0xfe) == 0xfc;
+}
+
 static bool sentry_sound(const struct profile *p)
 {
 	uint32_t i;
@@ -127,7 +137,7 @@ static bool tunnel_sound(const struct profile *p)
 			return false;
 		last = p->ports[i].hi;
 	}
-	return p->mtu >= 1280 && addr_sound(&p->tun4, true) && addr_sound(&p->tun6, true) &&
+	return p->mtu >= 1280 && ula_sound(&p->ipv6_prefix) && p->direct_localhost <= 1 && addr_sound(&p->tun4, true) && addr_sound(&p->tun6, true) &&
 	       (!p->tun4.family || (p->tun4.family == 4 && addr_is_assignable(&p->tun4))) &&
 	       (!p->tun6.family || (p->tun6.family == 6 && addr_is_assignable(&p->tun6)));
 }
@@ -167,9 +177,11 @@ int profile_check_record(const struct profile *p, size_t size)
 	    !text_sound(p->description, sizeof(p->description)))
 		return -EBADMSG;
 	if (p->provider > PROVIDER_APP_PROXY || p->scope > SCOPE_PER_APP ||
+	    p->mode > MODE_SENTRY_ACCESS ||
 	    p->tls_max > TLS_MAX_1_3 || p->pinning_disabled > 1 || p->udp_split > 1 ||
 	    p->backend > BACKEND_NONE || p->lock_mode > LOCK_OFF || p->allow_inbound > 1 ||
-	    p->lock_ipv6 > LOCK_IPV6_DIRECT || p->log_level > LOG_LVL_PACKET)
+	    p->lock_ipv6 > LOCK_IPV6_DIRECT || p->log_level > LOG_LVL_PACKET ||
+	    p->analytics > 1 || !text_sound(p->debug_recipient, sizeof(p->debug_recipient)))
 		return -EBADMSG;
 	if (!in(p->probe_idle_s, 1, 86400) || !in(p->probe_interval_s, 1, 3600) ||
 	    !in(p->probe_count, 1, 100))

@@ -16,7 +16,7 @@
 #include "profiles/addr.h"
 
 #define PROFILE_MAGIC		0x41545031u	/* "ATP1" */
-#define PROFILE_VERSION		1u	/* raised whenever this layout changes */
+#define PROFILE_VERSION		2u	/* raised whenever this layout changes */
 
 #define PROFILE_MAX_PREFIXES	8192	/* = keys a file may hold */
 #define PROFILE_MAX_HOSTS	8
@@ -28,9 +28,11 @@
 #define PROFILE_NAME_MAX	254	/* host or domain name with NUL */
 #define PROFILE_PATH_MAX	1024	/* absolute path with NUL */
 #define PROFILE_TEXT_MAX	1024	/* free text with NUL: 255 characters of UTF-8 */
+#define PROFILE_EMAIL_MAX	(64 + 1 + PROFILE_NAME_MAX)	/* LOCAL@DOMAIN with NUL */
 
 enum profile_provider { PROVIDER_PACKET_TUNNEL, PROVIDER_APP_PROXY };
 enum profile_scope { SCOPE_DEVICE, SCOPE_PER_APP };
+enum profile_mode { MODE_SENTRY, MODE_ACCESS, MODE_SENTRY_ACCESS };
 enum profile_tls_max { TLS_MAX_1_2, TLS_MAX_1_3 };
 enum profile_backend { BACKEND_AUTO, BACKEND_RESOLVED, BACKEND_RESOLVCONF,
 		       BACKEND_FILE, BACKEND_NONE };
@@ -63,7 +65,7 @@ struct profile {
 	char name[PROFILE_TEXT_MAX];	/* [profile] Name, shown to people */
 	char description[PROFILE_TEXT_MAX];
 	uint64_t profile_version;
-	uint8_t provider, scope;
+	uint8_t provider, scope, mode;
 
 	/* [sentry] */
 	uint32_t n_hosts;
@@ -94,6 +96,8 @@ struct profile {
 	struct ipaddr tun4, tun6;	/* TunIP; family 0: what Sentry assigns */
 	uint32_t tcp_idle_ms;		/* not in effect yet */
 	uint32_t disconnect_s;		/* not in effect yet; 0: never */
+	struct prefix ipv6_prefix;	/* not in effect yet; family 0: not given */
+	uint8_t direct_localhost;	/* not in effect yet */
 
 	/* [atp] */
 	uint32_t probe_idle_s, probe_interval_s, probe_count;
@@ -109,6 +113,8 @@ struct profile {
 
 	/* [support] */
 	uint8_t log_level;
+	uint8_t analytics;		/* keep a local history of usage */
+	char debug_recipient[PROFILE_EMAIL_MAX];	/* not in effect yet; empty: not given */
 };
 
 /* profile_defaults() - a profile of nothing but defaults */

@@ -13,6 +13,8 @@
 #include "profiles/text.h"
 #include "profiles/value.h"
 
+#define TCP_IDLE_PER_APP_MS	60000u	/* the default where single apps are served */
+
 /* ---- names -------------------------------------------------------------------------- */
 
 static void check_section(struct reader *rd, const struct ini_section *s)
@@ -235,6 +237,8 @@ static void late_defaults(struct reader *rd, const char *stem)
 		snprintf(p->name, sizeof(p->name), "%s", stem);
 	if (!rd->r.key[K_SERVICE].line && p->provider == PROVIDER_APP_PROXY)
 		snprintf(p->service, sizeof(p->service), "<TCP_ANY>");
+	if (!rd->r.key[K_TCP_IDLE].line && p->scope == SCOPE_PER_APP)
+		p->tcp_idle_ms = TCP_IDLE_PER_APP_MS;
 	p->udp_split = rd->r.key[K_UDP_PORTS].line != 0;
 }
 

@@ -152,7 +152,7 @@ static int read_value(struct reader *rd, const struct occurrence *o, size_t i, c
 	case T_PREFIX:
 		return read_prefix(rd, o, s, n, slot(rd, k, i, &x, sizeof(x.prefix)), e);
 	case T_ULA:
-		return read_prefix(rd, o, s, n, &x.prefix, e);
+		return read_prefix(rd, o, s, n, (struct prefix *)field, e);
 	case T_PORTS:
 		return value_ports(s, n, slot(rd, k, i, &x, sizeof(x.ports)), e);
 	case T_ADDRESS:
@@ -164,7 +164,7 @@ static int read_value(struct reader *rd, const struct occurrence *o, size_t i, c
 	case T_STRICT_DOMAIN:
 		return value_domain(s, n, true, NULL, e);
 	case T_EMAIL:
-		return value_email(s, n, e);
+		return value_email(s, n, field, e);
 	case T_APP:
 		return value_app(s, n, e);
 	}

@@ -6,8 +6,6 @@
 #include "profiles/lint.h"
 #include "profiles/text.h"
 
-enum { MODE_SENTRY, MODE_ACCESS, MODE_BOTH };	/* words of ProfileMode */
-
 static void missing(struct reading *r, enum schema_id id, enum finding_code code,
 		    const char *condition)
 {

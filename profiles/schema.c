@@ -39,7 +39,7 @@ const struct schema_key schema[SCHEMA_KEYS] = {
 	.help = "whose traffic the tunnel takes" },
 [K_MODE] = {
 	.section = "profile", .name = "ProfileMode", WORDS("sentry", "access", "sentry+access"),
-	.fallback = "sentry", .refused_values = BIT(1) | BIT(2),
+	AT(mode), .fallback = "sentry", .refused_values = BIT(1) | BIT(2),
 	.help = "where the traffic goes: Sentry, Access, or both" },
 
 [K_HOST] = {
@@ -110,18 +110,19 @@ const struct schema_key schema[SCHEMA_KEYS] = {
 	.max = 2, .fallback_note = "Sentry", .scope = IN_PACKET,
 	.help = "address of the TUN interface: IPv4, IPv6, or one of each" },
 [K_IPV6_PREFIX] = {
-	.section = "tunnel", .name = "IPv6NetworkPrefix", .type = T_ULA, .scope = IN_PACKET,
-	.state = STATE_NOT_YET, .help = "ULA prefix for reaching IPv4 destinations over IPv6" },
+	.section = "tunnel", .name = "IPv6NetworkPrefix", .type = T_ULA, AT(ipv6_prefix),
+	.scope = IN_PACKET, .state = STATE_NOT_YET, .help = "ULA prefix for reaching IPv4 destinations over IPv6" },
 [K_TCP_IDLE] = {
 	.section = "tunnel", .name = "TcpIdleTmoMs", .type = T_NUMBER, .min = 5000,
 	.max = 1800000, AT(tcp_idle_ms), .fallback = "1800000", .state = STATE_NOT_YET,
-	.help = "idle time-out of an app's TCP connection, in ms" },
+	.help = "idle time-out of an app's TCP connection, in ms; per-app: 60000" },
 [K_DISCONNECT] = {
 	.section = "tunnel", .name = "disconnectTimeoutInSeconds", .type = T_NUMBER, .min = 5,
 	.max = 18000, .or_zero = true, AT(disconnect_s), .fallback = "60", .state = STATE_NOT_YET,
 	.help = "time without any flow until the connection is closed; 0: never" },
 [K_DIRECT_LOCALHOST] = {
-	.section = "tunnel", .name = "DirectLocalhost", BOOL, .fallback = "false",
+	.section = "tunnel", .name = "DirectLocalhost", BOOL, AT(direct_localhost),
+	.fallback = "false",
 	.scope = IN_PER_APP | IN_PROXY, .state = STATE_NOT_YET,
 	.help = "an app's TCP to localhost goes to the device itself" },
 
@@ -211,9 +212,9 @@ const struct schema_key schema[SCHEMA_KEYS] = {
 	AT(log_level), .fallback = "info", .help = "how much is logged" },
 [K_DEBUG_RECIPIENT] = {
 	.section = "support", .name = "debugInfoRecipient", .type = T_EMAIL,
-	.state = STATE_NOT_YET, .help = "where a debug bundle is addressed" },
+	AT(debug_recipient), .state = STATE_NOT_YET, .help = "where a debug bundle is addressed" },
 [K_ANALYTICS] = {
-	.section = "support", .name = "AnalyticsEnabled", BOOL, .fallback = "true",
+	.section = "support", .name = "AnalyticsEnabled", BOOL, AT(analytics), .fallback = "true",
 	.state = STATE_NOT_YET, .help = "keep a local history of usage" },
 };
 

@@ -321,7 +321,7 @@ int value_pin(const char *s, size_t n, const char *folder, struct profile_pin *o
 
 /* ---- what is checked for its shape only ---------------------------------------------- */
 
-int value_email(const char *s, size_t n, struct value_error *e)
+int value_email(const char *s, size_t n, char *out, struct value_error *e)
 {
 	const char *at = memchr(s, '@', n);
 	struct value_error domain;
@@ -339,6 +339,10 @@ int value_email(const char *s, size_t n, struct value_error *e)
 	}
 	if (value_domain(at + 1, n - local - 1, true, NULL, &domain))
 		return value_fail(e, FC_EMAIL, local + 1, "what follows the @ is not a domain name");
+	if (out) {
+		memcpy(out, s, n);
+		out[n] = '\0';
+	}
 	return 0;
 }
 

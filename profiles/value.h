@@ -55,7 +55,8 @@ int value_ula(const char *s, size_t n, struct prefix *out, bool *had_bits,
 int value_ports(const char *s, size_t n, struct port_range *out, struct value_error *e);
 /* @strict: no underscores.  @out: PROFILE_NAME_MAX bytes, may be NULL */
 int value_domain(const char *s, size_t n, bool strict, char *out, struct value_error *e);
-int value_email(const char *s, size_t n, struct value_error *e);
+/* @out: PROFILE_EMAIL_MAX bytes, may be NULL */
+int value_email(const char *s, size_t n, char *out, struct value_error *e);
 int value_app(const char *s, size_t n, struct value_error *e);
 
 /*

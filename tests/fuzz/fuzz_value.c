@@ -92,6 +92,7 @@ static void pin(void)
 static void texts(void)
 {
 	char path[PROFILE_PATH_MAX], service[129], name[PROFILE_NAME_MAX], text[PROFILE_TEXT_MAX];
+	char email[PROFILE_EMAIL_MAX];
 	int r;
 
 	r = value_path(value, n, "/folder", path, &e);
@@ -107,7 +108,9 @@ static void texts(void)
 	r = value_text(value, n, 1, 255, text, sizeof(text), &e);
 	sound(r);
 	assert(r || (strlen(text) == n && text_chars(text, n) <= 255));
-	sound(value_email(value, n, &e));
+	r = value_email(value, n, email, &e);
+	sound(r);
+	assert(r || strlen(email) == n);
 	sound(value_app(value, n, &e));
 }
 
