@@ -21,14 +21,17 @@
 const struct schema_key schema[SCHEMA_KEYS] = {
 [K_NAME] = {
 	.section = "profile", .name = "Name", .type = T_TEXT, .min = 1, .max = 64, AT(name),
-	.fallback_note = "file name", .help = "name shown to people" },
+	.fallback_note = "file name", .help = "name shown to people",
+	.example = "Head office" },
 [K_VERSION] = {
 	.section = "profile", .name = "Version", .type = T_NUMBER, .max = MAX_VERSION,
 	AT(profile_version), .fallback = "0",
-	.help = "rising number; with signed profiles an older one is refused" },
+	.help = "rising number; with signed profiles an older one is refused",
+	.example = "1" },
 [K_DESCRIPTION] = {
 	.section = "profile", .name = "Description", .type = T_TEXT, .max = 255, AT(description),
-	.fallback = "", .help = "free text" },
+	.fallback = "", .help = "free text",
+	.example = "Laptops of the head office" },
 [K_PROVIDER] = {
 	.section = "profile", .name = "ProviderType", WORDS("packet-tunnel", "app-proxy"),
 	AT(provider), .fallback = "packet-tunnel", .refused_values = BIT(PROVIDER_APP_PROXY),
@@ -44,16 +47,19 @@ const struct schema_key schema[SCHEMA_KEYS] = {
 
 [K_HOST] = {
 	.section = "sentry", .name = "Host", .type = T_HOST, LIST(hosts, n_hosts),
-	.required = true, .help = "Standalone Sentry, NAME[:PORT]; further ones are alternates" },
+	.required = true, .help = "Standalone Sentry, NAME[:PORT]; further ones are alternates",
+	.example = "sentry.example.com" },
 [K_SERVICE] = {
 	.section = "sentry", .name = "ServiceName", .type = T_SERVICE, .min = 1, .max = 128,
 	AT(service), .fallback = "<IP_ANY>", .help = "service of the gateway that is asked for" },
 [K_DEVICE_ID] = {
 	.section = "sentry", .name = "DeviceId", .type = T_TEXT, .min = 1, .max = 255,
-	AT(device_id), .required = true, .help = "this device, as its certificate says" },
+	AT(device_id), .required = true, .help = "this device, as its certificate says",
+	.example = "laptop-0815" },
 [K_USER_ID] = {
 	.section = "sentry", .name = "UserId", .type = T_TEXT, .min = 1, .max = 255,
-	AT(user_id), .required = true, .help = "its user, as the certificate says" },
+	AT(user_id), .required = true, .help = "its user, as the certificate says",
+	.example = "jane" },
 [K_PLATFORM] = {
 	.section = "sentry", .name = "DevicePlatform",
 	WORDS("linux", "android", "ios", "macos", "windows"), AT(platform), .fallback = "linux",
@@ -64,54 +70,66 @@ const struct schema_key schema[SCHEMA_KEYS] = {
 
 [K_ACCESS_HOST] = {
 	.section = "access", .name = "Host", .type = T_HOST, FREE_LIST, .state = STATE_REFUSED,
-	.help = "Access, for authentication traffic" },
+	.help = "Access, for authentication traffic",
+	.example = "access.example.com" },
 [K_ACCESS_SERVICE] = {
 	.section = "access", .name = "ServiceName", .type = T_SERVICE, .min = 1, .max = 128,
 	.fallback = "<TCP_ANY>", .state = STATE_REFUSED, .help = "service of Access" },
 [K_ACCESS_DOMAINS] = {
 	.section = "access", .name = "Domains", .type = T_DOMAIN, FREE_LIST,
-	.state = STATE_REFUSED, .help = "domains whose authentication goes to Access" },
+	.state = STATE_REFUSED, .help = "domains whose authentication goes to Access",
+	.example = "login.example.com" },
 
 [K_CERTIFICATE] = {
 	.section = "identity", .name = "Certificate", .type = T_PATH, AT(certificate),
-	.required = true, .help = "the device's certificate (PEM, X.509 v3)" },
+	.required = true, .help = "the device's certificate (PEM, X.509 v3)",
+	.example = "laptop.crt" },
 [K_PRIVATE_KEY] = {
 	.section = "identity", .name = "PrivateKey", .type = T_PATH, AT(private_key),
-	.required = true, .help = "its private key (PEM), readable by its owner only" },
+	.required = true, .help = "its private key (PEM), readable by its owner only",
+	.example = "laptop.key" },
 [K_CHAIN] = {
 	.section = "identity", .name = "Chain", .type = T_PATH, AT(chain),
-	.help = "intermediate certificates to send (PEM)" },
+	.help = "intermediate certificates to send (PEM)",
+	.example = "chain.pem" },
 
 [K_PINS] = {
 	.section = "pinning", .name = "PinnedCertificate", .type = T_PIN, LIST(pins, n_pins),
-	.help = "Sentry's certificate is one of these: PEM path, sha256:HEX, sha256//BASE64" },
+	.help = "Sentry's certificate is one of these: PEM path, sha256:HEX, sha256//BASE64",
+	.example = "sentry.pem;sentry-next.pem" },
 [K_NO_PINNING] = {
 	.section = "pinning", .name = "DisablePinning", BOOL, AT(pinning_disabled),
 	.fallback = "false", .help = "true: trust store and host name decide instead" },
 [K_CA_FILE] = {
 	.section = "pinning", .name = "CaFile", .type = T_PATH, AT(ca_file),
-	.fallback_note = "system store", .help = "trust store without pinning (PEM)" },
+	.fallback_note = "system store", .help = "trust store without pinning (PEM)",
+	.example = "ca.pem" },
 
 [K_ROUTES] = {
 	.section = "tunnel", .name = "IPRoutes", .type = T_PREFIX, LIST(routes, n_routes),
-	.fallback = "0.0.0.0/0", .scope = IN_PACKET, .help = "what goes into the tunnel" },
+	.fallback = "0.0.0.0/0", .scope = IN_PACKET, .help = "what goes into the tunnel",
+	.example = "10.0.0.0/8;172.16.0.0/16" },
 [K_EXCLUDED] = {
 	.section = "tunnel", .name = "ExcRoutes", .type = T_PREFIX, LIST(excluded, n_excluded),
-	.scope = IN_PACKET, .help = "taken out of IPRoutes" },
+	.scope = IN_PACKET, .help = "taken out of IPRoutes",
+	.example = "10.10.10.10/32" },
 [K_UDP_PORTS] = {
 	.section = "tunnel", .name = "SplitUDPPortList", .type = T_PORTS, LIST(ports, n_ports),
 	.scope = IN_PACKET, .fallback_note = "all UDP is tunnelled",
-	.help = "UDP ports that are tunnelled; all other UDP goes direct" },
+	.help = "UDP ports that are tunnelled; all other UDP goes direct",
+	.example = "53;161-162;200-1024" },
 [K_MTU] = {
 	.section = "tunnel", .name = "MTU", .type = T_NUMBER, .min = 1280, .max = 65535, AT(mtu),
 	.fallback = "1400", .scope = IN_PACKET, .help = "MTU of the TUN interface" },
 [K_TUN_IP] = {
 	.section = "tunnel", .name = "TunIP", .type = T_TUN_ADDRESS, .form = FORM_LIST, AT(tun4),
 	.max = 2, .fallback_note = "Sentry", .scope = IN_PACKET,
-	.help = "address of the TUN interface: IPv4, IPv6, or one of each" },
+	.help = "address of the TUN interface: IPv4, IPv6, or one of each",
+	.example = "192.168.13.10" },
 [K_IPV6_PREFIX] = {
 	.section = "tunnel", .name = "IPv6NetworkPrefix", .type = T_ULA, AT(ipv6_prefix),
-	.scope = IN_PACKET, .state = STATE_NOT_YET, .help = "ULA prefix for reaching IPv4 destinations over IPv6" },
+	.scope = IN_PACKET, .state = STATE_NOT_YET, .help = "ULA prefix for reaching IPv4 destinations over IPv6",
+	.example = "fd00:13::/64" },
 [K_TCP_IDLE] = {
 	.section = "tunnel", .name = "TcpIdleTmoMs", .type = T_NUMBER, .min = 5000,
 	.max = 1800000, AT(tcp_idle_ms), .fallback = "1800000", .state = STATE_NOT_YET,
@@ -141,14 +159,17 @@ const struct schema_key schema[SCHEMA_KEYS] = {
 [K_RESOLVERS] = {
 	.section = "dns", .name = "DnsResolverIPs", .type = T_ADDRESS,
 	LIST(resolvers, n_resolvers), .fallback_note = "Sentry", .scope = IN_PACKET,
-	.help = "DNS servers, asked through the tunnel" },
+	.help = "DNS servers, asked through the tunnel",
+	.example = "10.1.0.53;10.2.0.53" },
 [K_SEARCH] = {
 	.section = "dns", .name = "DnsSearchDomains", .type = T_DOMAIN, LIST(search, n_search),
-	.fallback_note = "Sentry", .scope = IN_PACKET, .help = "search domains" },
+	.fallback_note = "Sentry", .scope = IN_PACKET, .help = "search domains",
+	.example = "corp.example.com" },
 [K_MATCH] = {
 	.section = "dns", .name = "MatchDomains", .type = T_DOMAIN, FREE_LIST,
 	.scope = IN_PACKET, .state = STATE_REFUSED, .fallback_note = "all names",
-	.help = "names resolved by the tunnel's DNS; all others by the network's own" },
+	.help = "names resolved by the tunnel's DNS; all others by the network's own",
+	.example = "corp.example.com;example.net" },
 [K_BACKEND] = {
 	.section = "dns", .name = "Backend",
 	WORDS("auto", "resolved", "resolvconf", "file", "none"), AT(backend), .fallback = "auto",
@@ -172,35 +193,44 @@ const struct schema_key schema[SCHEMA_KEYS] = {
 
 [K_RULE_ACTION] = {
 	.section = "ondemand", .name = "Action", WORDS("connect", "disconnect"),
-	.form = FORM_RULE, .state = STATE_REFUSED, .help = "what the rule does" },
+	.form = FORM_RULE, .state = STATE_REFUSED, .help = "what the rule does",
+	.example = "connect" },
 [K_RULE_SSID] = {
 	.section = "ondemand", .name = "SSID", .type = T_TEXT, .min = 1, .max = SCHEMA_SSID_MAX,
-	.form = FORM_RULE_LIST, .state = STATE_REFUSED, .help = "name of a wireless network" },
+	.form = FORM_RULE_LIST, .state = STATE_REFUSED, .help = "name of a wireless network",
+	.example = "Guests" },
 [K_RULE_INTERFACE] = {
 	.section = "ondemand", .name = "Interface", WORDS("wifi", "ethernet", "cellular"),
-	.form = FORM_RULE_LIST, .state = STATE_REFUSED, .help = "kind of the primary network" },
+	.form = FORM_RULE_LIST, .state = STATE_REFUSED, .help = "kind of the primary network",
+	.example = "wifi" },
 [K_RULE_DOMAIN] = {
 	.section = "ondemand", .name = "DnsDomain", .type = T_DOMAIN, .form = FORM_RULE_LIST,
-	.state = STATE_REFUSED, .help = "search domain of the primary network" },
+	.state = STATE_REFUSED, .help = "search domain of the primary network",
+	.example = "hotel.example" },
 [K_RULE_DESCRIPTION] = {
 	.section = "ondemand", .name = "Description", .type = T_TEXT, .max = 255,
-	.form = FORM_RULE, .fallback = "", .state = STATE_REFUSED, .help = "free text" },
+	.form = FORM_RULE, .fallback = "", .state = STATE_REFUSED, .help = "free text",
+	.example = "Away from the office" },
 [K_DEFAULT_ACTION] = {
 	.section = "ondemand", .name = "DefaultAction", WORDS("connect", "disconnect", "ignore"),
 	.fallback = "ignore", .state = STATE_REFUSED, .help = "when no rule matches" },
 [K_TRIGGER_DOMAINS] = {
 	.section = "ondemand", .name = "TriggerDomains", .type = T_STRICT_DOMAIN, FREE_LIST,
-	.state = STATE_REFUSED, .help = "a look-up of these names connects" },
+	.state = STATE_REFUSED, .help = "a look-up of these names connects",
+	.example = "corp.example.com" },
 [K_CONNECT_DOMAINS] = {
 	.section = "ondemand", .name = "ConnectDomains", .type = T_STRICT_DOMAIN, FREE_LIST,
-	.scope = IN_PER_APP, .state = STATE_REFUSED, .help = "a look-up connects at once" },
+	.scope = IN_PER_APP, .state = STATE_REFUSED, .help = "a look-up connects at once",
+	.example = "mail.example.com" },
 
 [K_ALLOWED] = {
 	.section = "apps", .name = "Allowed", .type = T_APP, FREE_LIST, .scope = IN_PACKET,
-	.state = STATE_REFUSED, .help = "only these apps use the tunnel" },
+	.state = STATE_REFUSED, .help = "only these apps use the tunnel",
+	.example = "/usr/bin/firefox*;unit:mail.service" },
 [K_DISALLOWED] = {
 	.section = "apps", .name = "Disallowed", .type = T_APP, FREE_LIST, .scope = IN_PACKET,
-	.state = STATE_REFUSED, .help = "all but these apps use the tunnel" },
+	.state = STATE_REFUSED, .help = "all but these apps use the tunnel",
+	.example = "uid:backup" },
 [K_ALLOW_BYPASS] = {
 	.section = "apps", .name = "AllowBypass", BOOL, .fallback = "false", .scope = IN_PACKET,
 	.state = STATE_REFUSED, .help = "may an app leave the tunnel by binding elsewhere" },
@@ -212,7 +242,8 @@ const struct schema_key schema[SCHEMA_KEYS] = {
 	AT(log_level), .fallback = "info", .help = "how much is logged" },
 [K_DEBUG_RECIPIENT] = {
 	.section = "support", .name = "debugInfoRecipient", .type = T_EMAIL,
-	AT(debug_recipient), .state = STATE_NOT_YET, .help = "where a debug bundle is addressed" },
+	AT(debug_recipient), .state = STATE_NOT_YET, .help = "where a debug bundle is addressed",
+	.example = "helpdesk@example.com" },
 [K_ANALYTICS] = {
 	.section = "support", .name = "AnalyticsEnabled", BOOL, AT(analytics), .fallback = "true",
 	.state = STATE_NOT_YET, .help = "keep a local history of usage" },

@@ -92,6 +92,7 @@ struct schema_key {
 	const char *fallback;		/* default as text; NULL: none */
 	const char *fallback_note;	/* shown instead of a default, e.g. "Sentry" */
 	const char *help;		/* one line */
+	const char *example;		/* a value for the example; NULL: the default */
 	const char *const *values;	/* T_ENUM, T_LOG_LEVEL: NULL-terminated */
 	uint64_t min, max;		/* T_NUMBER, T_TEXT; of a list: max is the capacity */
 	uint32_t refused_values;	/* bits of values[] that are not supported yet */

@@ -4,12 +4,11 @@
  * (profiles/schema.c).  `make man` writes the page; a build check compares the
  * page with what this prints, so that the two cannot differ.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "profiles/ini.h"
-#include "profiles/schema.h"
+#include "profiles/schema_doc.h"
 
 /* Text of the table: hyphens and backslashes as they are, no line begins with a control. */
 static void put(const char *s)
@@ -24,119 +23,15 @@ static void put(const char *s)
 	}
 }
 
-static void put_words(const char *const *values)
+/* What the table says in words. */
+static void put_doc(void (*doc)(enum schema_id id, struct text *t), enum schema_id id)
 {
-	char words[160];
+	struct text t = { 0 };
 
-	put(schema_words(values, words, sizeof(words)));
-}
-
-/* What one value may be. */
-static void put_type(const struct schema_key *k)
-{
-	switch ((enum schema_type)k->type) {
-	case T_TEXT:
-		printf("a text of %" PRIu64 " to %" PRIu64 " characters", k->min, k->max);
-		break;
-	case T_NUMBER:
-		printf("%s%" PRIu64 " to %" PRIu64, k->or_zero ? "0, or " : "", k->min, k->max);
-		break;
-	case T_ENUM:
-		put_words(k->values);
-		break;
-	case T_LOG_LEVEL:
-		put_words(k->values);
-		put("; debug may stand before it (debug session)");
-		break;
-	case T_HOST:
-		put("NAME, ADDRESS or [IPV6ADDRESS], :PORT may follow (443)");
-		break;
-	case T_SERVICE:
-		put("<IP_ANY>, <TCP_ANY>, or a name of 1 to 128 characters without space \\ ; * ? "
-		    "< > \" and |");
-		break;
-	case T_PATH:
-		put("the path of a PEM file");
-		break;
-	case T_PIN:
-		put("the path of a PEM file (its first certificate counts), sha256: and 64 hexadecimal "
-		    "digits (hash of the certificate), or sha256// and 44 Base64 characters (hash of "
-		    "its public key)");
-		break;
-	case T_PREFIX:
-		put("ADDRESS/LENGTH, IPv4 or IPv6");
-		break;
-	case T_PORTS:
-		put("PORT or LOW-HIGH, 1 to 65535");
-		break;
-	case T_ADDRESS:
-		put("an IPv4 or IPv6 address");
-		break;
-	case T_TUN_ADDRESS:
-		put("an address that may stand on an interface");
-		break;
-	case T_ULA:
-		put("a prefix inside fc00::/7, /7 to /64");
-		break;
-	case T_DOMAIN:
-		put("a domain name; underscores are allowed");
-		break;
-	case T_STRICT_DOMAIN:
-		put("a domain name of letters, digits, hyphens and periods");
-		break;
-	case T_EMAIL:
-		put("NAME@DOMAIN");
-		break;
-	case T_APP:
-		put("/PATH, uid:NAME, unit:NAME.service or cgroup:PATH");
-		break;
-	}
-}
-
-static void put_form(const struct schema_key *k)
-{
-	switch ((enum schema_form)k->form) {
-	case FORM_PLAIN:
-	case FORM_RULE:
-		break;
-	case FORM_LIST:
-		printf("; a list of up to %" PRIu64, k->max);
-		break;
-	case FORM_RULE_LIST:
-		printf("; numbered, all conditions of a rule together up to %u", SCHEMA_PAIRS_MAX);
-		break;
-	}
-}
-
-static void put_default(const struct schema_key *k)
-{
-	if (k->required)
-		put("required");
-	else if (k->fallback && *k->fallback)
-		printf("default "), put(k->fallback);
-	else if (k->fallback_note && !strcmp(k->fallback_note, "Sentry"))
-		put("without it, what Sentry says");
-	else if (k->fallback_note)
-		printf("without it: "), put(k->fallback_note);
-	else
-		put("no default");
-}
-
-static const char *scope_text(unsigned int scope)
-{
-	switch (scope) {
-	case 0:
-		return NULL;
-	case IN_PACKET:
-		return "packet-tunnel";
-	case IN_PROXY:
-		return "app-proxy";
-	case IN_DEVICE:
-		return "VpnScope = device";
-	case IN_PER_APP:
-		return "VpnScope = per-app";
-	}
-	return "VpnScope = per-app or app-proxy";
+	doc(id, &t);
+	if (t.s)
+		put(t.s);
+	text_free(&t);
 }
 
 static void put_state(const struct schema_key *k)
@@ -195,7 +90,7 @@ static void put_help(const char *s)
 static void put_key(enum schema_id id)
 {
 	const struct schema_key *k = &schema[id];
-	const char *scope = scope_text(k->scope);
+	const char *scope = schema_doc_scope(id);
 	bool rule = k->form == FORM_RULE || k->form == FORM_RULE_LIST;
 
 	printf(".TP\n.B %s", rule ? "Rule.\\fIN\\fB." : "");
@@ -203,13 +98,9 @@ static void put_key(enum schema_id id)
 	puts(k->form == FORM_RULE_LIST ? ".\\fIM" : "");
 	put_help(k->help);
 	fputs("Value: ", stdout);
-	put_type(k);
-	put_form(k);
+	put_doc(schema_doc_value, id);
 	fputs("; ", stdout);
-	if (id == K_PINS)
-		fputs("required unless DisablePinning = true", stdout);
-	else
-		put_default(k);
+	put_doc(schema_doc_default, id);
 	puts(".");
 	if (scope) {
 		fputs("Only with ", stdout);
