@@ -9,24 +9,12 @@
 #include <string.h>
 
 #include "client/ctl_load.h"
-#include "client/policy.h"
+#include "client/ctl_question.h"
 #include "platform/control.h"
-#include "profiles/plan.h"
 #include "profiles/text.h"
-#include "profiles/value.h"
 
 #define PROTO_ICMP	1
-#define PROTO_TCP	6
-#define PROTO_UDP	17
 #define PROTO_ICMPV6	58
-
-struct question {
-	const char *proto_name;
-	uint8_t proto;
-	struct ipaddr dst;
-	uint16_t port;
-	const char *profile;
-};
 
 static int usage(const char *why)
 {
@@ -35,45 +23,6 @@ static int usage(const char *why)
 	fprintf(stderr, "usage: apptunnel explain tcp|udp|icmp DEST[:PORT] [--profile FILE] [--json]\n"
 		"DEST is an address; an IPv6 address with a port stands in brackets\n");
 	return CTL_USAGE;
-}
-
-static bool take_proto(struct question *q, const char *s)
-{
-	static const struct {
-		const char *name;
-		uint8_t proto;
-	} protos[] = { { "tcp", PROTO_TCP }, { "udp", PROTO_UDP }, { "icmp", PROTO_ICMP } };
-	size_t i;
-
-	for (i = 0; i < sizeof(protos) / sizeof(protos[0]); i++) {
-		if (strcmp(s, protos[i].name) != 0)
-			continue;
-		q->proto = protos[i].proto;
-		q->proto_name = protos[i].name;
-		return true;
-	}
-	return false;
-}
-
-/* DEST[:PORT], in the forms of a Host.  Return: NULL, or what is wrong */
-static const char *take_dest(struct question *q, const char *s)
-{
-	const char *colon = strrchr(s, ':'), *bracket = strrchr(s, ']');
-	bool port = colon && (bracket ? colon > bracket : colon == strchr(s, ':'));
-	struct profile_host host;
-	struct value_error e;
-
-	if (!*s || value_host(s, strlen(s), &host, &e) < 0 || !host.addr.family)
-		return "DEST must be an address";
-	if (port && q->proto == PROTO_ICMP)
-		return "ICMP has no ports";
-	if (!port && q->proto != PROTO_ICMP)
-		return "TCP and UDP need DEST:PORT";
-	q->dst = host.addr;
-	q->port = port ? host.port : 0;
-	if (q->proto == PROTO_ICMP && q->dst.family == 6)
-		q->proto = PROTO_ICMPV6;
-	return NULL;
 }
 
 static int print_answer(const struct ctl_opts *o, const struct question *q,
@@ -102,13 +51,11 @@ static int print_answer(const struct ctl_opts *o, const struct question *q,
 	return code;
 }
 
-static int offline(const struct ctl_opts *o, const struct question *q)
+static int offline(const struct ctl_opts *o, const struct question *q, const char *profile)
 {
-	struct policy_query query = { .proto = q->proto, .dst = q->dst, .port = q->port };
 	struct policy_answer answer;
-	struct plan_names names;
 	struct ctl_loaded l;
-	int code = ctl_load(o, q->profile, &l);
+	int code = ctl_load(o, profile, &l);
 
 	if (code == CTL_PROFILE) {
 		ctl_load_errors(&l);
@@ -116,10 +63,7 @@ static int offline(const struct ctl_opts *o, const struct question *q)
 	}
 	if (code)
 		return code;
-	plan_names_default(&names, 0);
-	query.service4 = names.service4;
-	query.service6 = names.service6;
-	policy_decide(l.p, &query, &answer);
+	question_decide(l.p, q, &answer);
 	code = print_answer(o, q, &answer, l.stem);
 	ctl_loaded_free(&l);
 	return code;
@@ -142,16 +86,16 @@ static int online(const struct ctl_opts *o, const struct question *q)
 int ctl_explain(const struct ctl_opts *o, int argc, char **argv)
 {
 	struct question q = { 0 };
-	const char *dest = NULL, *wrong;
+	const char *dest = NULL, *profile = NULL, *wrong;
 	int i;
 
 	for (i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--profile")) {
 			if (++i == argc)
 				return usage("--profile needs a value");
-			q.profile = argv[i];
+			profile = argv[i];
 		} else if (!q.proto && argv[i][0] != '-') {
-			if (!take_proto(&q, argv[i]))
+			if (!question_proto(&q, argv[i], strlen(argv[i])))
 				return usage("the protocol is tcp, udp or icmp");
 		} else if (!dest && argv[i][0] != '-') {
 			dest = argv[i];
@@ -161,8 +105,8 @@ int ctl_explain(const struct ctl_opts *o, int argc, char **argv)
 	}
 	if (!dest)
 		return usage(NULL);
-	wrong = take_dest(&q, dest);
+	wrong = question_dest(&q, dest, strlen(dest));
 	if (wrong)
 		return usage(wrong);
-	return q.profile ? offline(o, &q) : online(o, &q);
+	return profile ? offline(o, &q, profile) : online(o, &q);
 }

@@ -1,25 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* ctl_profile.c - apptunnel profile check | show | list */
+/* ctl_profile.c - apptunnel profile: the table of its verbs, and those that show profiles */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/ctl_load.h"
+#include "profiles/diff.h"
+#include "profiles/schema_doc.h"
 #include "profiles/show.h"
 #include "profiles/text.h"
 
-static int usage(void)
-{
-	fprintf(stderr, "usage: apptunnel profile check FILE|NAME [--json]\n"
-		"       apptunnel profile show FILE|NAME [--json]\n"
-		"       apptunnel profile list [--json]\n");
-	return CTL_USAGE;
-}
-
 /* ---- check ------------------------------------------------------------------------------- */
 
-static int profile_check(const struct ctl_opts *o, const char *what)
+static int profile_check(const struct ctl_opts *o, int argc, char **argv)
 {
+	const char *what = argv[argc - 1];
 	char line[FINDING_LINE_MAX], *s;
 	struct text t = { 0 };
 	struct ctl_loaded l;
@@ -48,28 +43,102 @@ static int profile_check(const struct ctl_opts *o, const char *what)
 
 /* ---- show -------------------------------------------------------------------------------- */
 
-static int profile_show(const struct ctl_opts *o, const char *what)
+/* A valid profile, or the exit code, said on stderr. */
+static int load_good(const struct ctl_opts *o, const char *what, struct ctl_loaded *l)
+{
+	int code = ctl_load(o, what, l);
+
+	if (code == CTL_PROFILE) {
+		ctl_load_errors(l);
+		ctl_loaded_free(l);
+	}
+	return code;
+}
+
+static int print_text(struct text *t)
+{
+	char *s = text_take(t);
+	int code = ctl_print(s);
+
+	free(s);
+	return code;
+}
+
+static int profile_show(const struct ctl_opts *o, int argc, char **argv)
 {
 	struct text t = { 0 };
 	struct ctl_loaded l;
-	int code = ctl_load(o, what, &l);
-	char *s;
+	int code = load_good(o, argv[argc - 1], &l);
 
-	if (code == CTL_PROFILE) {
-		ctl_load_errors(&l);
-		ctl_loaded_free(&l);
-	}
 	if (code)
 		return code;
 	if (o->json)
 		show_json(l.p, &l.o, l.path, &t);
 	else
 		show_text(l.p, &l.o, l.path, &t);
-	s = text_take(&t);
-	code = ctl_print(s);
-	free(s);
+	code = print_text(&t);
 	ctl_loaded_free(&l);
 	return code;
+}
+
+/* ---- diff -------------------------------------------------------------------------------- */
+
+static int print_diff(const struct ctl_opts *o, const struct ctl_loaded *l, const struct ctl_loaded *m)
+{
+	struct diff_side a = { l->p, &l->o, l->path, l->folder };
+	struct diff_side b = { m->p, &m->o, m->path, m->folder };
+	struct text t = { 0 };
+	int n = o->json ? diff_json(&a, &b, &t) : diff_text(&a, &b, &t);
+
+	if (n < 0) {
+		text_free(&t);
+		return ctl_print(NULL);
+	}
+	if (!n && !o->json) {
+		fprintf(stderr, "%s and %s: the same is in effect\n", l->path, m->path);
+		return CTL_DONE;
+	}
+	return print_text(&t);
+}
+
+static int profile_diff(const struct ctl_opts *o, int argc, char **argv)
+{
+	struct ctl_loaded l, m;
+	int code = load_good(o, argv[argc - 2], &l);
+
+	if (code)
+		return code;
+	code = load_good(o, argv[argc - 1], &m);
+	if (!code) {
+		code = print_diff(o, &l, &m);
+		ctl_loaded_free(&m);
+	}
+	ctl_loaded_free(&l);
+	return code;
+}
+
+/* ---- what the table of keys gives -------------------------------------------------------- */
+
+static int profile_schema(const struct ctl_opts *o, int argc, char **argv)
+{
+	struct text t = { 0 };
+
+	(void)o;
+	(void)argc;
+	(void)argv;
+	schema_json(&t);
+	return print_text(&t);
+}
+
+static int profile_example(const struct ctl_opts *o, int argc, char **argv)
+{
+	struct text t = { 0 };
+
+	(void)o;
+	(void)argc;
+	(void)argv;
+	schema_example(&t);
+	return print_text(&t);
 }
 
 /* ---- list -------------------------------------------------------------------------------- */
@@ -98,15 +167,16 @@ static void list_one(const struct ctl_opts *o, const struct ctl_loaded *l, bool 
 }
 
 /* A file that cannot be read is said on stderr, and the others are listed. */
-static int profile_list(const struct ctl_opts *o)
+static int profile_list(const struct ctl_opts *o, int argc, char **argv)
 {
 	struct ctl_names names;
 	struct text t = { 0 };
 	int code = ctl_profile_files(o, &names), r;
 	bool first = true;
 	size_t i;
-	char *s;
 
+	(void)argc;
+	(void)argv;
 	if (code)
 		return code;
 	if (o->json)
@@ -134,20 +204,57 @@ static int profile_list(const struct ctl_opts *o)
 	}
 	if (o->json)
 		text_add(&t, "\n]}\n");
-	s = text_take(&t);
-	r = ctl_print(s);
-	free(s);
+	r = print_text(&t);
 	ctl_names_free(&names);
 	return r ? r : code;
 }
 
+/* ---- the table ----------------------------------------------------------------------------- */
+
+static const struct sub {
+	const char *name;
+	/* argv[0] is the name */
+	int (*run)(const struct ctl_opts *o, int argc, char **argv);
+	int least, most;	/* arguments behind the name; the verb sees to its options itself */
+	const char *args;
+} subs[] = {
+	{ "check", profile_check, 1, 1, "FILE|NAME [--json]" },
+	{ "show", profile_show, 1, 1, "FILE|NAME [--json]" },
+	{ "list", profile_list, 0, 0, "[--json]" },
+	{ "diff", profile_diff, 2, 2, "FILE|NAME FILE|NAME [--json]" },
+	{ "test", ctl_profile_test, 1, 3, "CASES [--profile FILE|NAME] [--json]" },
+	{ "example", profile_example, 0, 0, "" },
+	{ "schema", profile_schema, 0, 0, "" },
+};
+#define N_SUBS	(sizeof(subs) / sizeof(subs[0]))
+
+/* Of one verb, or (NULL) of all. */
+static int usage(const struct sub *one)
+{
+	size_t i;
+
+	for (i = 0; i < N_SUBS; i++) {
+		if (!one || one == &subs[i])
+			fprintf(stderr, "%s apptunnel profile %s%s%s\n", one || !i ? "usage:" : "      ",
+				subs[i].name, subs[i].args[0] ? " " : "", subs[i].args);
+	}
+	return CTL_USAGE;
+}
+
 int ctl_profile(const struct ctl_opts *o, int argc, char **argv)
 {
-	if (argc == 2 && !strcmp(argv[1], "list"))
-		return profile_list(o);
-	if (argc == 3 && argv[2][0] != '-' && !strcmp(argv[1], "check"))
-		return profile_check(o, argv[2]);
-	if (argc == 3 && argv[2][0] != '-' && !strcmp(argv[1], "show"))
-		return profile_show(o, argv[2]);
-	return usage();
+	size_t i;
+
+	for (i = 0; argc > 1 && i < N_SUBS; i++) {
+		const struct sub *s = &subs[i];
+
+		if (strcmp(argv[1], s->name) != 0)
+			continue;
+		/* a verb without options takes no word that looks like one */
+		if (argc - 2 < s->least || argc - 2 > s->most ||
+		    (s->least == s->most && argc > 2 && argv[argc - 1][0] == '-'))
+			return usage(s);
+		return s->run(o, argc - 1, argv + 1);
+	}
+	return usage(NULL);
 }
