@@ -90,6 +90,15 @@ class UdpEcho(asyncio.DatagramProtocol):
         self.transport.sendto(data, addr)
 
 
+def udp_socket(addr, port):
+    s = socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET, socket.SOCK_DGRAM)
+    if s.family == socket.AF_INET6:
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)    # as asyncio does for TCP
+    s.setblocking(False)
+    s.bind((addr, port))
+    return s
+
+
 async def main():
     args, udp, addrs = sys.argv[1:], [7, 9], []
     while args:
@@ -103,7 +112,8 @@ async def main():
         for port, fn in ((7, echo), (9001, count), (9002, serve_first), (9003, flood), (9004, resetter)):
             await asyncio.start_server(fn, a, port, backlog=4096)
         for port in udp:
-            await loop.create_datagram_endpoint(lambda port=port: UdpEcho(port == 9), (a, port))
+            await loop.create_datagram_endpoint(lambda port=port: UdpEcho(port == 9),
+                                                sock=udp_socket(a, port))
     print("ready", flush=True)
     await asyncio.Event().wait()
 
