@@ -73,7 +73,7 @@ POLICY_A   := $(OUT)/policy.a
 DAEMON_LIBS := -lnl-route-3 -lnl-3 -lnftables -lcap-ng
 ENGINE_LIBS := -lssl -lcrypto -lcares -ljansson -lseccomp
 CTL_LIBS    := -liniparser -ljansson -lssl -lcrypto
-PARSER_LIBS := -liniparser
+PARSER_LIBS := -liniparser -lcrypto
 SENTRY_LIBS := -lssl -lcrypto -ljansson -liniparser -lcares
 
 BIN := $(OUT)/apptunneld $(OUT)/apptunnel-engine $(OUT)/apptunnel-parser \

@@ -30,10 +30,11 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
-	{ "connect", ctl_connect, "[NAME] [--timeout S] [--keep-trying]",
+	{ "connect", ctl_connect, "[NAME] [--timeout S] [--keep-trying] [--force]",
 	  "lock, dial, and come back when the tunnel is up",
 	  "  --timeout S     give up after S seconds (30); everything is undone then\n"
 	  "  --keep-trying   stay locked and go on dialling instead\n"
+	  "  --force         accept a signed profile of an older Version than was seen (root)\n"
 	  "NAME may be left out when there is one profile.\n"
 	  "Example: apptunnel connect corp --timeout 60\n" },
 	{ "disconnect", ctl_disconnect, "[NAME]", "end the tunnel and undo everything",
@@ -86,6 +87,7 @@ static void help(FILE *f)
 	      "  --profile-dir DIR   " NAMES_PROFILE_DIR "; or APPTUNNEL_PROFILE_DIR\n"
 	      "  --run-dir DIR       " NAMES_RUN_DIR "; or APPTUNNEL_RUN_DIR\n"
 	      "  --state-dir DIR     " NAMES_STATE_DIR "; or APPTUNNEL_STATE_DIR\n"
+	      "  --signer FILE       " NAMES_SIGNER "; or APPTUNNEL_SIGNER\n"
 	      "  --json              results for programs, with every verb that reads\n"
 	      "  --help, --version   `apptunnel VERB --help` says more\n\n"
 	      "Examples:\n"
@@ -325,6 +327,8 @@ static int take_globals(struct ctl_opts *o, int argc, char **argv, char **rest, 
 		if (!got)
 			got = path_option("--run-dir", &o->run_dir, argc, argv, &i);
 		if (!got)
+			got = path_option("--signer", &o->signer, argc, argv, &i);
+		if (!got)
 			got = path_option("--state-dir", &o->state_dir, argc, argv, &i);
 		if (got < 0)
 			return -1;
@@ -357,6 +361,7 @@ int main(int argc, char **argv)
 		.profile_dir = from_env("APPTUNNEL_PROFILE_DIR", NAMES_PROFILE_DIR),
 		.run_dir = from_env("APPTUNNEL_RUN_DIR", NAMES_RUN_DIR),
 		.state_dir = from_env("APPTUNNEL_STATE_DIR", NAMES_STATE_DIR),
+		.signer = from_env("APPTUNNEL_SIGNER", NAMES_SIGNER),
 	};
 	char **rest = calloc((size_t)argc + 1, sizeof(*rest));
 	bool want_help = false;

@@ -20,6 +20,7 @@ struct ctl_opts {
 	const char *profile_dir;	/* --profile-dir, APPTUNNEL_PROFILE_DIR, else the default */
 	const char *run_dir;		/* --run-dir, APPTUNNEL_RUN_DIR, else the default */
 	const char *state_dir;		/* --state-dir, APPTUNNEL_STATE_DIR, else the default */
+	const char *signer;		/* --signer, APPTUNNEL_SIGNER, else the default */
 	bool json;
 };
 

@@ -9,11 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "profiles/ini.h"
+#include "profiles/signed.h"
 
 #define SUFFIX		".ini"
+#define SIGNED		".p7m"
 #define FILES_MAX	1024	/* profiles in one folder */
 
 static int say(const char *path, int err)
@@ -24,11 +27,22 @@ static int say(const char *path, int err)
 	return err == EACCES || err == EPERM ? CTL_PERMISSION : CTL_UNEXPECTED;
 }
 
+static bool ends_in(const char *s, const char *suffix)
+{
+	size_t n = strlen(s), k = strlen(suffix);
+
+	return n > k && !strcmp(s + n - k, suffix);
+}
+
 static bool has_suffix(const char *s)
 {
-	size_t n = strlen(s), k = strlen(SUFFIX);
+	return ends_in(s, SUFFIX) || ends_in(s, SIGNED);
+}
 
-	return n > k && !strcmp(s + n - k, SUFFIX);
+/* Are profiles signed on this machine? */
+static bool signer_there(const struct ctl_opts *o)
+{
+	return access(o->signer, F_OK) == 0;
 }
 
 /* ---- which file ------------------------------------------------------------------------ */
@@ -115,7 +129,16 @@ static int find_path(const struct ctl_opts *o, const char *what, char **path)
 			"is given with its path\n", what);
 		return CTL_NO_PROFILE;
 	} else {
-		n = asprintf(path, "%s/%s" SUFFIX, o->profile_dir, what);
+		/* as the daemon chooses: by whether profiles are signed here */
+		bool p7m = signer_there(o);
+
+		n = asprintf(path, "%s/%s%s", o->profile_dir, what, p7m ? SIGNED : SUFFIX);
+		if (n >= 0 && access(*path, F_OK) && errno == ENOENT) {
+			free(*path);
+			n = asprintf(path, "%s/%s%s", o->profile_dir, what, p7m ? SUFFIX : SIGNED);
+			if (n >= 0 && access(*path, F_OK) && errno == ENOENT)
+				memcpy(*path + n - strlen(SUFFIX), SUFFIX, strlen(SUFFIX));
+		}
 	}
 	return n < 0 ? say(what, ENOMEM) : CTL_DONE;
 }
@@ -201,6 +224,42 @@ static void set_stem(struct ctl_loaded *l)
 		    "[A-Za-z0-9_-]{1,32}.ini");
 }
 
+/* What the parser of the daemon does before it reads on.  Return: 0, -EBADMSG, -errno */
+static int open_signed(const struct ctl_opts *o, struct ctl_loaded *l, char **text, size_t *len,
+		       const char *what)
+{
+	char *signer, *inner = NULL;
+	size_t signer_len, n = 0;
+	uid_t owner;
+	int code, r;
+
+	if (!ends_in(l->path, SIGNED)) {
+		/* a draft anywhere else may be unsigned, the file that would be used not */
+		if (!what || strcmp(what, l->path) == 0 || !signer_there(o))
+			return 0;
+		finding_add(&l->f, FC_UNSIGNED, 0, 0, NULL, "not signed: this machine takes signed "
+			    "profiles only (%s" SIGNED "), since %s is there", l->stem, o->signer);
+		return -EBADMSG;
+	}
+	if (!signer_there(o)) {
+		finding_add(&l->f, FC_NO_SIGNER, 0, 0, NULL, "who may sign is not known: there is no "
+			    "%s (--signer FILE names another)", o->signer);
+		return -EBADMSG;
+	}
+	signer = read_file(o->signer, &signer_len, &owner, &code);
+	if (!signer)
+		return -EACCES;
+	r = signed_open((uint8_t *)*text, *len, (uint8_t *)signer, signer_len,
+			(uint64_t)time(NULL), &l->f, &inner, &n);
+	free(signer);
+	if (!r) {
+		free(*text);
+		*text = inner;
+		*len = n;
+	}
+	return r;
+}
+
 int ctl_load(const struct ctl_opts *o, const char *what, struct ctl_loaded *l)
 {
 	char *text = NULL;
@@ -222,7 +281,9 @@ int ctl_load(const struct ctl_opts *o, const char *what, struct ctl_loaded *l)
 	}
 	l->stored = is_stored(o, l->folder);
 	set_stem(l);
-	r = profile_read(text, len, l->stem, l->folder, l->p, &l->f, &l->o);
+	r = open_signed(o, l, &text, &len, what);
+	if (!r)
+		r = profile_read(text, len, l->stem, l->folder, l->p, &l->f, &l->o);
 	if (r && r != -EBADMSG) {
 		code = say(l->path, -r);
 		goto fail;

@@ -25,7 +25,7 @@ struct ctl_loaded {
 
 /*
  * ctl_load() - read a profile as the caller
- * @what: a path (with a '/' or ending in .ini), the name of a profile in the
+ * @what: a path (with a '/' or ending in .ini or .p7m), the name of a profile in the
  *	profile folder, or NULL: the only one there is
  * @l: filled unless it returns another code than the first two; ctl_loaded_free()
  * Return: CTL_DONE; CTL_PROFILE: the file is there, and invalid; else the exit
@@ -46,7 +46,7 @@ struct ctl_names {
 };
 
 /*
- * ctl_profile_files() - the *.ini files of the profile folder
+ * ctl_profile_files() - the *.ini and *.p7m files of the profile folder
  * Return: CTL_DONE, or the exit code, said on stderr
  */
 int ctl_profile_files(const struct ctl_opts *o, struct ctl_names *names);

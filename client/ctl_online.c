@@ -72,6 +72,7 @@ int ctl_connect(const struct ctl_opts *o, int argc, char **argv)
 	static const struct option options[] = {
 		{ "timeout", required_argument, NULL, 't' },
 		{ "keep-trying", no_argument, NULL, 'k' },
+		{ "force", no_argument, NULL, 'F' },
 		{ NULL, 0, NULL, 0 }
 	};
 	struct control_request req = request(o, CONTROL_CONNECT);
@@ -87,6 +88,9 @@ int ctl_connect(const struct ctl_opts *o, int argc, char **argv)
 			break;
 		case 'k':
 			req.flags |= CONTROL_F_KEEP_TRYING;
+			break;
+		case 'F':
+			req.flags |= CONTROL_F_FORCE;
 			break;
 		default:
 			return CTL_USAGE;

@@ -196,7 +196,7 @@ static int profile_list(const struct ctl_opts *o, int argc, char **argv)
 		}
 		if (l.f.n && l.f.v[0].code == FC_FILE_NAME)
 			fprintf(stderr, "apptunnel: %s: not a name by which commands know a profile "
-				"([A-Za-z0-9_-]{1,32}.ini)\n", l.path);
+				"([A-Za-z0-9_-]{1,32}.ini or .p7m)\n", l.path);
 		else
 			list_one(o, &l, first, &t);
 		first &= l.f.n && l.f.v[0].code == FC_FILE_NAME;

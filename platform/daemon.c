@@ -52,6 +52,8 @@ static void usage(FILE *f)
 	fputs("Usage: apptunneld [OPTION]...\n"
 	      "The daemon of AppTunnel for Linux.  It stays in the foreground.\n\n"
 	      "  --profile-dir DIR   profiles (" NAMES_PROFILE_DIR ")\n"
+	      "  --signer FILE       who may sign profiles, certificates in PEM (" NAMES_SIGNER ",\n"
+	      "                      where that is there; then only signed ones are accepted)\n"
 	      "  --run-dir DIR       control socket, lock (" NAMES_RUN_DIR ")\n"
 	      "  --state-dir DIR     journal (" NAMES_STATE_DIR ")\n"
 	      "  --resolv-conf FILE  " NAMES_RESOLV_CONF "\n"
@@ -121,13 +123,15 @@ static const char *absolute(const char *path)
 }
 
 enum {
-	OPT_PROFILE_DIR = 256, OPT_RUN_DIR, OPT_STATE_DIR, OPT_RESOLV_CONF, OPT_HOSTS, OPT_LIBEXEC,
+	OPT_PROFILE_DIR = 256, OPT_SIGNER,
+	OPT_RUN_DIR, OPT_STATE_DIR, OPT_RESOLV_CONF, OPT_HOSTS, OPT_LIBEXEC,
 	OPT_MARK, OPT_TABLE, OPT_PRIORITY, OPT_GROUP, OPT_USER, OPT_NO_VNET_HDR, OPT_CLEANUP,
 	OPT_FOREGROUND, OPT_HELP, OPT_VERSION
 };
 
 static const struct option options[] = {
 	{ "profile-dir", required_argument, NULL, OPT_PROFILE_DIR },
+	{ "signer", required_argument, NULL, OPT_SIGNER },
 	{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
 	{ "state-dir", required_argument, NULL, OPT_STATE_DIR },
 	{ "resolv-conf", required_argument, NULL, OPT_RESOLV_CONF },
@@ -161,6 +165,7 @@ static int take_options(struct daemon_opts *o, int argc, char **argv)
 
 	*o = (struct daemon_opts){
 		.profile_dir = NAMES_PROFILE_DIR, .run_dir = NAMES_RUN_DIR,
+		.signer = NAMES_SIGNER,
 		.state_dir = NAMES_STATE_DIR, .resolv_conf = NAMES_RESOLV_CONF,
 		.hosts = HOSTS_FILE, .mark = NAMES_MARK, .table = NAMES_TABLE,
 		.prio = NAMES_RULE_PRIO,
@@ -170,6 +175,10 @@ static int take_options(struct daemon_opts *o, int argc, char **argv)
 		switch (c) {
 		case OPT_PROFILE_DIR:
 			ok = option_path(&o->profile_dir, optarg);
+			break;
+		case OPT_SIGNER:
+			ok = option_path(&o->signer, optarg);
+			o->signer_given = true;
 			break;
 		case OPT_RUN_DIR:
 			ok = option_path(&o->run_dir, optarg);

@@ -116,6 +116,9 @@ struct slot {
 	uint64_t told_at;	/* when the last failure of a socket was logged */
 	uint64_t stamp;		/* of the identity's files, as this engine got them */
 	uint64_t text_sum;	/* of the profile's text, as it was read */
+	bool is_signed;		/* profiles are signed on this machine */
+	bool force;		/* connect --force: an older Version too */
+	uint64_t seen;		/* the Version that was taken last, when it was parsed */
 	bool renewing;		/* killed to be started again with new files */
 	uint64_t watch_at;	/* refused or failed: look whether they changed */
 	uint64_t sweep_at;	/* look after connections from outside; DAEMON_NEVER */
@@ -139,6 +142,8 @@ _Static_assert(sizeof(((struct slot *)0)->text) ==
 
 struct daemon_opts {
 	const char *profile_dir, *run_dir, *state_dir, *resolv_conf, *hosts;
+	const char *signer;
+	bool signer_given;	/* then it must be there; else it says so by being there */
 	char libexec_dir[PROFILE_PATH_MAX];
 	const char *user, *group;
 	uint32_t mark, table, prio;
@@ -209,17 +214,38 @@ const char *slot_state_name(const struct slot *s);
 
 /* ---- parse.c ------------------------------------------------------------- */
 
+/* What the parser is given: sealed memory files. */
+struct parse_input {
+	int text;		/* the profile */
+	int signer;		/* -1: profiles are not signed on this machine */
+	bool p7m;		/* text is NAME.p7m, else NAME.ini */
+};
+
+/*
+ * parse_open() - the profile of that name in the profile folder, and who may sign
+ * @in: parse_close() it
+ * Return: 0; -ENOENT: there is no such profile; another negative errno: not
+ *	fit to be read, @why says what
+ */
+int parse_open(const struct daemon *d, const char *stem, struct parse_input *in, char *why,
+	       size_t size);
+void parse_close(struct parse_input *in);
 /*
  * parse_start() - run the parser on a sealed profile; s->pid and s->record are set
- * @text: sealed memory file, @client: where findings go (borrowed)
+ * @client: where findings go (borrowed)
  * Return: 0 or a negative errno
  */
-int parse_start(struct daemon *d, struct slot *s, int text, int client);
+int parse_start(struct daemon *d, struct slot *s, const struct parse_input *in, int client);
 /*
  * parse_result() - the parser ended with 0: take over its record
  * Return: 0 and s->profile, s->sealed; or a negative errno
  */
 int parse_result(struct slot *s);
+/*
+ * parse_taken() - the profile is taken into use: remember its Version, if signed
+ * Return: 0 or a negative errno
+ */
+int parse_taken(const struct daemon *d, const struct slot *s);
 
 /* ---- supervise.c: profiles and engines ----------------------------------- */
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define FILES_SUFFIX	".ini"
+#define FILES_SIGNED	".p7m"
 #define FILES_COPY	16384	/* bytes copied at once */
 #define EXIT_PROFILE	6
 #define EXIT_IDENTITY	12
@@ -40,7 +41,7 @@ int files_list(const char *dir, char stems[FILES_LIST_MAX][FILES_STEM_MAX])
 	const size_t tail = sizeof(FILES_SUFFIX) - 1;
 	DIR *d = opendir(dir);
 	struct dirent *e;
-	int n = 0;
+	int n = 0, i, once;
 
 	if (!d)
 		return -errno;
@@ -48,7 +49,8 @@ int files_list(const char *dir, char stems[FILES_LIST_MAX][FILES_STEM_MAX])
 		size_t len = strlen(e->d_name);
 
 		if (len <= tail || len - tail >= FILES_STEM_MAX ||
-		    strcmp(e->d_name + len - tail, FILES_SUFFIX))
+		    (strcmp(e->d_name + len - tail, FILES_SUFFIX) &&
+		     strcmp(e->d_name + len - tail, FILES_SIGNED)))
 			continue;
 		memcpy(stems[n], e->d_name, len - tail);
 		stems[n][len - tail] = '\0';
@@ -57,7 +59,12 @@ int files_list(const char *dir, char stems[FILES_LIST_MAX][FILES_STEM_MAX])
 	}
 	closedir(d);
 	qsort(stems, (size_t)n, FILES_STEM_MAX, stem_order);
-	return n;
+	for (i = once = 0; i < n; i++) {	/* NAME.ini and NAME.p7m are one profile */
+		if (once && !strcmp(stems[once - 1], stems[i]))
+			continue;
+		memmove(stems[once++], stems[i], FILES_STEM_MAX);
+	}
+	return once;
 }
 
 /* ---- judging and opening ------------------------------------------------- */
@@ -170,21 +177,13 @@ static int copy_bounded(int from, int to, size_t max)
 	return n < 0 ? -errno : 0;
 }
 
-int files_open_profile(const char *dir, const char *stem, char *why, size_t size)
+/* A sealed copy of @from, whose name is @name.  Takes over @from */
+static int sealed_copy(int from, const char *name, size_t max, char *why, size_t size)
 {
-	char name[FILES_STEM_MAX + sizeof(FILES_SUFFIX)];
-	int from, to, ro = -EINVAL, err;
+	int to, ro = -EINVAL, err;
 
-	if (!files_stem_ok(stem)) {
-		snprintf(why, size, "a profile's name holds 1 to 32 of A-Z a-z 0-9 _ -");
-		return -EINVAL;
-	}
-	snprintf(name, sizeof(name), "%s" FILES_SUFFIX, stem);
-	from = judge(open_below(dir, name), "profile", name, false, why, size);
-	if (from < 0)
-		return from;
-	to = files_memory(stem);
-	err = to < 0 ? to : copy_bounded(from, to, FILES_PROFILE_MAX);
+	to = files_memory(name);
+	err = to < 0 ? to : copy_bounded(from, to, max);
 	if (!err && fchmod(to, 0444) < 0)	/* the parser opens it again by path */
 		err = -errno;
 	if (!err)
@@ -192,14 +191,49 @@ int files_open_profile(const char *dir, const char *stem, char *why, size_t size
 	if (err || ro < 0) {
 		err = err ? err : ro;
 		if (err == -EFBIG)
-			snprintf(why, size, "profile %s is larger than 1 MiB", name);
+			snprintf(why, size, "%.400s is larger than %s", name,
+				 max == FILES_PROFILE_MAX ? "1 MiB" : "64 KiB");
 		else
-			snprintf(why, size, "profile %s: %s", name, strerror(-err));
+			snprintf(why, size, "%.400s: %s", name, strerror(-err));
 	}
 	if (to >= 0)
 		close(to);
 	close(from);
 	return err ? err : ro;
+}
+
+int files_open_profile(const char *dir, const char *stem, bool signer, bool *p7m, char *why,
+		       size_t size)
+{
+	char name[FILES_STEM_MAX + sizeof(FILES_SUFFIX)];
+	bool is_p7m = signer;
+	int from;
+
+	if (!files_stem_ok(stem)) {
+		snprintf(why, size, "a profile's name holds 1 to 32 of A-Z a-z 0-9 _ -");
+		return -EINVAL;
+	}
+	snprintf(name, sizeof(name), "%s%s", stem, is_p7m ? FILES_SIGNED : FILES_SUFFIX);
+	from = open_below(dir, name);
+	if (from == -ENOENT) {
+		is_p7m = !is_p7m;
+		snprintf(name, sizeof(name), "%s%s", stem, is_p7m ? FILES_SIGNED : FILES_SUFFIX);
+		from = open_below(dir, name);
+	}
+	from = judge(from, "profile", name, false, why, size);
+	if (from < 0)
+		return from;
+	from = sealed_copy(from, name, FILES_PROFILE_MAX, why, size);
+	if (from >= 0)
+		*p7m = is_p7m;
+	return from;
+}
+
+int files_open_signer(const char *path, char *why, size_t size)
+{
+	int from = open_path("--signer", path, false, why, size);
+
+	return from < 0 ? from : sealed_copy(from, "signer.pem", FILES_SIGNER_MAX, why, size);
 }
 
 /* ---- identity ------------------------------------------------------------ */

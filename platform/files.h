@@ -12,6 +12,7 @@
 #include "profiles/profile.h"
 
 #define FILES_PROFILE_MAX	(1u << 20)	/* bytes of a profile */
+#define FILES_SIGNER_MAX	(64u << 10)	/* bytes of signer.pem */
 #define FILES_STEM_MAX		33		/* a profile's name with NUL */
 #define FILES_LIST_MAX		64		/* profiles that are listed */
 #define FILES_CA_BUNDLE		"/etc/ssl/certs/ca-certificates.crt"
@@ -26,12 +27,24 @@ bool files_stem_ok(const char *stem);
 int files_list(const char *dir, char stems[FILES_LIST_MAX][FILES_STEM_MAX]);
 
 /*
- * files_open_profile() - a sealed copy of DIR/STEM.ini, mode 0444
+ * files_open_profile() - a sealed copy of DIR/STEM.ini or DIR/STEM.p7m, mode 0444
+ * @signer: are profiles signed on this machine?  Then STEM.p7m comes first,
+ *	else STEM.ini; the other one only where that is not there, for the parser
+ *	to say what is wrong with it
+ * @p7m: it is the signed one
  * @why: one sentence on failure
  * Return: a descriptor at offset 0, or a negative errno: -ENOENT there is no
  *	such profile; anything else: not fit to be read (owner, mode, kind, size)
  */
-int files_open_profile(const char *dir, const char *stem, char *why, size_t size);
+int files_open_profile(const char *dir, const char *stem, bool signer, bool *p7m, char *why,
+		       size_t size);
+
+/*
+ * files_open_signer() - a sealed copy of the file that says who may sign, mode 0444
+ * Return: a descriptor at offset 0, or a negative errno and @why: -ENOENT it
+ *	is not there; anything else: not fit to be believed
+ */
+int files_open_signer(const char *path, char *why, size_t size);
 
 /* files_memory() - an empty memory file that can be sealed.  Descriptor or errno */
 int files_memory(const char *name);

@@ -99,7 +99,7 @@ int control_request_check(const struct control_request *r)
 		return -EBADMSG;
 	switch ((enum control_verb)r->verb) {
 	case CONTROL_CONNECT:
-		flags = CONTROL_F_KEEP_TRYING;
+		flags = CONTROL_F_KEEP_TRYING | CONTROL_F_FORCE;
 		break;
 	case CONTROL_STATUS:
 	case CONTROL_EXPLAIN:

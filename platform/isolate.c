@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define ENGINE_NOFILE	4096	/* 1,024 direct sockets, the stock, the command lines */
-#define PARSER_NOFILE	16	/* its three, stderr, and the file being read */
+#define PARSER_NOFILE	16	/* its four, stderr, and the file being read */
 #define PARSER_FILE_MAX	(16u << 20)	/* bytes: record, copy of the text */
 #define PARSER_CPU_S	10
 #define PARSER_MEMORY	(256u << 20)	/* bytes of address space */

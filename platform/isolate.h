@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 #define ISOLATE_FD_FIRST	3	/* descriptors given to a child stand from here on */
-#define ISOLATE_FDS_MAX		3
+#define ISOLATE_FDS_MAX		4
 
 struct isolate_child {
 	const char *path;		/* executable */

@@ -23,6 +23,7 @@
 #define NAMES_SERVICE6		"fd61:7070:7475::53"
 
 #define NAMES_PROFILE_DIR	"/etc/apptunnel/profiles.d"	/* (option) */
+#define NAMES_SIGNER		"/etc/apptunnel/signer.pem"	/* (option) */
 #define NAMES_RUN_DIR		"/run/apptunnel"		/* (option) */
 #define NAMES_STATE_DIR		"/var/lib/apptunnel"		/* (option) */
 #define NAMES_CONTROL_SOCKET	"control.sock"		/* in the run folder */

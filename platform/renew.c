@@ -75,11 +75,13 @@ uint64_t renew_text_sum(int fd)
 
 bool renew_profile_changed(const struct daemon *d, const struct slot *s)
 {
+	struct parse_input in;
+	bool changed;
 	char why[512];
-	int fd = files_open_profile(d->o.profile_dir, s->stem, why, sizeof(why));
-	bool changed = fd >= 0 && renew_text_sum(fd) != s->text_sum;
 
-	if (fd >= 0)
-		close(fd);
+	if (parse_open(d, s->stem, &in, why, sizeof(why)) < 0)
+		return false;
+	changed = renew_text_sum(in.text) != s->text_sum;
+	parse_close(&in);
 	return changed;
 }

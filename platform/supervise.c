@@ -22,12 +22,13 @@
 #include "platform/isolate.h"
 #include "platform/overlap.h"
 #include "platform/report.h"
+#include "platform/versions.h"
 
 #define ENGINE_NAME	"apptunnel-engine"
 
 enum {
 	EXIT_UNEXPECTED = 1, EXIT_TIMEOUT = 3, EXIT_NOT_UP = 4, EXIT_UNDO = 5, EXIT_PROFILE = 6,
-	EXIT_NO_PROFILE = 10, EXIT_SYSTEM = 15, EXIT_CONFLICT = 16,
+	EXIT_PERMISSION = 7, EXIT_NO_PROFILE = 10, EXIT_SYSTEM = 15, EXIT_CONFLICT = 16,
 };
 
 void supervise_init(struct daemon *d)
@@ -395,9 +396,15 @@ static void slot_parsed(struct daemon *d, struct slot *s, int status)
 		return;
 	}
 	err = parse_result(s);
-	if (err)
+	if (err) {
 		slot_end(d, s, EXIT_UNEXPECTED, "the parser's record is not sound: %s",
 			 strerror(-err));
+		return;
+	}
+	err = parse_taken(d, s);
+	if (err)
+		slot_end(d, s, EXIT_UNEXPECTED, "the Version of profile %s cannot be written down "
+			 "in %s: %s", s->stem, d->o.state_dir, strerror(-err));
 	else
 		slot_lock(d, s);
 }
@@ -444,10 +451,17 @@ static void connect_again(struct daemon *d, struct client *c, struct slot *s)
 void supervise_connect(struct daemon *d, struct client *c, const char *stem)
 {
 	struct slot *s = supervise_find(d, stem);
+	struct parse_input in;
 	char why[512] = "";
 	unsigned int i;
-	int text, err;
+	int err;
 
+	if ((c->req.flags & CONTROL_F_FORCE) && c->uid) {
+		client_say(c, "err", "apptunnel: --force takes root: it accepts a profile that was "
+			   "replaced by a newer one");
+		client_exit(c, EXIT_PERMISSION);
+		return;
+	}
 	if (s) {
 		connect_again(d, c, s);
 		return;
@@ -460,23 +474,29 @@ void supervise_connect(struct daemon *d, struct client *c, const char *stem)
 		client_exit(c, EXIT_UNEXPECTED);
 		return;
 	}
-	text = files_open_profile(d->o.profile_dir, stem, why, sizeof(why));
-	if (text < 0) {
-		if (text == -ENOENT)
+	err = parse_open(d, stem, &in, why, sizeof(why));
+	if (err) {
+		if (err == -ENOENT)
 			client_say(c, "err", "apptunnel: no profile %s in %s; `apptunnel profile "
 				   "list` shows those that are there", stem, d->o.profile_dir);
 		else
 			client_say(c, "err", "apptunnel: %s", why);
-		client_exit(c, text == -ENOENT ? EXIT_NO_PROFILE : EXIT_PROFILE);
+		client_exit(c, err == -ENOENT ? EXIT_NO_PROFILE : EXIT_PROFILE);
 		return;
 	}
 	s = &d->slots[i];
 	snprintf(s->stem, sizeof(s->stem), "%s", stem);
-	s->text_sum = renew_text_sum(text);
-	err = parse_start(d, s, text, c->fd);
-	close(text);
-	if (err) {
+	s->force = c->req.flags & CONTROL_F_FORCE;
+	s->text_sum = renew_text_sum(in.text);
+	err = parse_start(d, s, &in, c->fd);
+	parse_close(&in);
+	if (err == -EBADMSG)
+		client_say(c, "err", "apptunnel: %s/" VERSIONS_DIR "/%s is damaged: which Version "
+			   "was seen last cannot be told; remove that file to begin anew",
+			   d->o.state_dir, stem);
+	else if (err)
 		client_say(c, "err", "apptunnel: cannot start the parser: %s", strerror(-err));
+	if (err) {
 		client_exit(c, EXIT_UNEXPECTED);
 		slot_free(s);
 		return;

@@ -13,7 +13,7 @@
 /*
  * Codes never change their meaning and are never used again.  E: an error,
  * W: a warning.  1xx text of the file, 2xx names of keys, 3xx values, 4xx
- * between keys, 5xx not built, 6xx the files that a profile names.
+ * between keys, 5xx not built, 6xx the files that a profile names, 7xx the signature.
  */
 #define FINDING_CODES(X) \
 	X(FC_TOO_BIG,		"E101", "the file is larger than 1 MiB") \
@@ -98,7 +98,17 @@
 	X(FC_X509_V3,		"E607", "a certificate that is not X.509 v3") \
 	X(FC_EXPIRED,		"W608", "an expired certificate") \
 	X(FC_EXPIRES_SOON,	"W609", "a certificate that expires soon") \
-	X(FC_NOT_CHECKED,	"W610", "a file that could not be checked")
+	X(FC_NOT_CHECKED,	"W610", "a file that could not be checked") \
+	X(FC_UNSIGNED,		"E701", "not signed, where only signed profiles are accepted") \
+	X(FC_SIGNED_FORM,	"E702", "a signed file that is cut short or not in DER form") \
+	X(FC_SIGNED_KIND,	"E703", "a CMS message of a kind that is not accepted") \
+	X(FC_SIGNED_BY,		"E704", "signed by somebody who may not") \
+	X(FC_SIGNED_ALTERED,	"E705", "altered after it was signed") \
+	X(FC_SIGNER_EXPIRED,	"E706", "the signer's certificate is not valid now") \
+	X(FC_SIGNER_UNFIT,	"E707", "the signer's certificate is not one for signing profiles") \
+	X(FC_SIGNER_FILE,	"E708", "the signer's file is unusable") \
+	X(FC_NO_SIGNER,		"E709", "signed, and nothing says who may sign") \
+	X(FC_OLDER,		"E710", "an older Version than one that was seen")
 
 enum finding_code {
 #define FINDING_ENUM(id, code, title) id,

@@ -14,6 +14,7 @@
 #include "platform/files.h"
 
 static char dir[64], why[256];
+static bool p7m;
 
 static const char *path(const char *name)
 {
@@ -82,7 +83,7 @@ START_TEST(seals_a_good_profile)
 	int fd;
 
 	put("good.ini", "[sentry]\n", 0644);
-	fd = files_open_profile(dir, "good", why, sizeof(why));
+	fd = files_open_profile(dir, "good", false, &p7m, why, sizeof(why));
 	ck_assert_msg(fd >= 0, "%s", why);
 	ck_assert_int_eq(read(fd, text, sizeof(text)), 9);	/* it stands at the beginning */
 	ck_assert_str_eq(text, "[sentry]\n");
@@ -102,7 +103,7 @@ END_TEST
 
 static void refused(const char *stem, int err, const char *word)
 {
-	int fd = files_open_profile(dir, stem, why, sizeof(why));
+	int fd = files_open_profile(dir, stem, false, &p7m, why, sizeof(why));
 
 	ck_assert_int_lt(fd, 0);
 	if (err)
@@ -128,7 +129,7 @@ START_TEST(refuses_other_profiles)
 	refused("../x", -EINVAL, "name");
 	refused("", -EINVAL, "name");
 	ck_assert(!truncate(path("big.ini"), FILES_PROFILE_MAX));
-	close(files_open_profile(dir, "big", why, sizeof(why)));
+	close(files_open_profile(dir, "big", false, &p7m, why, sizeof(why)));
 }
 END_TEST
 
