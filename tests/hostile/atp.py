@@ -638,6 +638,8 @@ class Server:
     def __init__(self, cert, key, ca, host="127.0.0.1", port=0, alpn=("http/1.1",), timeout=10,
                  maximum=None):
         self.ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # a connection that ends without close_notify shall be seen as cut
+        self.ctx.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
         self.ctx.load_cert_chain(cert, key)
         self.ctx.load_verify_locations(ca)
         self.ctx.verify_mode = ssl.CERT_REQUIRED

@@ -281,7 +281,8 @@ def connection(box, server, raw):
         raw.close()
         return
     try:
-        peer = atp.ServerPeer(server.ctx.wrap_socket(raw, server_side=True), 15)
+        peer = atp.ServerPeer(server.ctx.wrap_socket(raw, server_side=True,
+                                                        suppress_ragged_eofs=False), 15)
     except (OSError, ssl.SSLError):
         raw.close()
         return
