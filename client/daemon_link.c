@@ -150,25 +150,39 @@ int daemon_link_receive_files(struct engine *e)
 	return 0;
 }
 
-/* The offer is applied; the first time the TUN comes with the answer. */
-static void applied(struct engine *e, const struct helper_msg *m, const int *fds, uint64_t now)
+/* The first offer that is applied brings the TUN.  Return: 0 or a negative errno */
+static int tun_take(struct engine *e, const struct profile *p, const struct plan_offer *offer,
+		    bool vnet_hdr, int fd, uint64_t now)
 {
 	struct tunnel_env env = {
-		.loop = e->loop, .socks = &e->socks, .profile = e->profile,
+		.loop = e->loop, .socks = &e->socks, .profile = p,
 		.service4 = e->names.service4, .service6 = e->names.service6,
 	};
+
+	if (e->tunnel) {
+		close(fd);
+		return 0;
+	}
+	e->tun_fd = fd;
+	e->vnet_hdr = vnet_hdr;
+	e->tunnel = tunnel_new(&env, e->tun_fd, e->vnet_hdr, offer, now);
+	e->tun = (struct loop_src){ .kind = EV_TUN, .fd = e->tun_fd };
+	return e->tunnel ? loop_add(e->loop, &e->tun, EPOLLIN) : -ENOMEM;
+}
+
+static void applied(struct engine *e, const struct helper_msg *m, const int *fds, uint64_t now)
+{
+	const struct link_start *s = standby_waits(e);
 	int error = m->u.applied.error;
 
-	if (!error && m->n_fds == 1 && !e->tunnel) {
-		e->tun_fd = fds[0];
-		e->vnet_hdr = m->u.applied.has_usable_gso;
-		e->tunnel = tunnel_new(&env, e->tun_fd, e->vnet_hdr, &e->offer, now);
-		e->tun = (struct loop_src){ .kind = EV_TUN, .fd = e->tun_fd };
-		error = e->tunnel ? loop_add(e->loop, &e->tun, EPOLLIN) : -ENOMEM;
-	} else if (m->n_fds) {
-		close(fds[0]);
-	}
-	link_applied(e, error, now);
+	if (m->n_fds)	/* then without error: helper_msg_check() */
+		error = tun_take(e, s ? standby_profile(e) : e->profile,
+				 s ? &s->offer : &e->offer, m->u.applied.has_usable_gso,
+				 fds[0], now);
+	if (s)
+		standby_applied(e, error, now);
+	else
+		link_applied(e, error, now);
 }
 
 void daemon_link_ready(struct engine *e, uint64_t now)
@@ -191,6 +205,7 @@ void daemon_link_ready(struct engine *e, uint64_t now)
 		case HELPER_SOCKETS:
 			sock_put(&e->socks, &m, fds);
 			link_dial_event(e, NULL, 0, now);
+			standby_event(e, NULL, 0, now);
 			break;
 		case HELPER_APPLIED:
 			applied(e, &m, fds, now);
@@ -224,20 +239,19 @@ void daemon_link_ready(struct engine *e, uint64_t now)
 	}
 }
 
-void daemon_link_offer(struct engine *e)
+void daemon_link_offer(const struct plan_offer *offer)
 {
 	struct helper_msg m = { .type = HELPER_OFFER };
 
-	m.u.offer = e->offer;
+	m.u.offer = *offer;
 	if (helper_send(HELPER_FD, &m, NULL, 0) < 0)
 		LOG(LOG_LVL_ERROR, "daemon.offer", "the daemon takes no message");
 }
 
-void daemon_link_reloaded(struct engine *e, int error, const char *why)
+void daemon_link_reloaded(int error, const char *why)
 {
 	struct helper_msg m = { .type = HELPER_RELOADED, .u.reloaded.error = error };
 
-	(void)e;
 	log_printable(why, strlen(why), m.u.reloaded.text, sizeof(m.u.reloaded.text));
 	if (helper_send(HELPER_FD, &m, NULL, 0) < 0)
 		LOG(LOG_LVL_ERROR, "daemon.reloaded", "the daemon takes no message");

@@ -133,16 +133,21 @@ static void engine_turn(struct engine *e, uint64_t until)
 			tunnel_tun_ready(e->tunnel, now);
 			break;
 		case EV_SENTRY:
+			if (standby_event(e, src, events, now))
+				break;
 			if (events & EPOLLOUT)
 				e->out_blocked = false;
 			link_read(e, now);
 			break;
 		case EV_DIAL:
+			if (standby_event(e, src, events, now))
+				break;
 			link_dial_event(e, src, events, now);
 			break;
 		case EV_RESOLVE:
 			resolver_event(e->resolver, src, events, now);
 			link_dial_event(e, NULL, 0, now);
+			standby_event(e, NULL, 0, now);
 			break;
 		case EV_DIRECT:
 			tunnel_direct_ready(e->tunnel, src, events, now);
@@ -162,6 +167,7 @@ static void engine_turn(struct engine *e, uint64_t until)
 	if (e->tunnel)
 		tunnel_flush(e->tunnel, now);
 	link_write(e, now);
+	standby_turn(e, now);
 }
 
 static uint64_t engine_timers(struct engine *e)
@@ -169,6 +175,8 @@ static uint64_t engine_timers(struct engine *e)
 	uint64_t now = loop_now(), until, t;
 
 	until = link_timer(e, now);
+	t = standby_timer(e, now);
+	until = t < until ? t : until;
 	t = resolver_timer(e->resolver, now);
 	until = t < until ? t : until;
 	t = control_timer(e, now);
@@ -204,6 +212,7 @@ static void engine_run(struct engine *e)
 static void engine_free(struct engine *e)
 {
 	control_free_all(e);
+	standby_free(e);
 	tunnel_free(e->tunnel);
 	if (e->tun_fd >= 0)
 		close(e->tun_fd);

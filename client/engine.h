@@ -24,6 +24,7 @@
 #define ENGINE_CONTROLS	32		/* command line connections at once */
 
 struct control;
+struct standby;
 
 struct engine {
 	/* given by the daemon */
@@ -31,6 +32,7 @@ struct engine {
 	struct tls_setup files;
 	const struct profile *new_profile; /* sent since, for RELOAD; NULL: none */
 	struct tls_setup new_files;
+	struct standby *standby;	/* a session of the new profile, beside ours */
 	char *hosts, *resolv;		/* snapshots, NUL-terminated; may be NULL */
 	struct plan_names names;
 
@@ -92,6 +94,34 @@ void link_applied(struct engine *e, int error, uint64_t now);
 /* link_timer() - probes, deadlines, redial.  Return: the next deadline, us */
 uint64_t link_timer(struct engine *e, uint64_t now);
 void link_stop(struct engine *e, uint64_t now);		/* bye, close */
+/* What a connection got to before it became the link's. */
+struct link_start {
+	struct conn *conn;		/* live; its source is in the loop */
+	struct mux *mux;		/* of link_mux_new(); CONFIG came, a PROBE was answered */
+	struct buf *rx;			/* received bytes [rx_start, rx_end); may be NULL */
+	size_t rx_start, rx_end;
+	bool out_blocked;
+	uint32_t host;
+	struct atp_config config;
+	struct plan_offer offer;	/* applied by the daemon */
+};
+
+/* link_mux_new() - a client's, which asks the tunnel.  NULL: no memory */
+struct mux *link_mux_new(struct engine *e);
+/*
+ * link_offer_make() - what Sentry's @c is bounded to by the profile @p; the TUN
+ * keeps the address and MTU that it has
+ * Return: 0, -EPROTO: there is no address for the interface
+ */
+int link_offer_make(struct engine *e, const struct profile *p, const struct atp_config *c,
+		    struct plan_offer *out);
+/*
+ * link_adopt() - after link_leave(): @s is the connection, and the session is
+ * up; e->profile and e->tls are its own already, the tunnel exists
+ */
+void link_adopt(struct engine *e, struct link_start *s, uint64_t now);
+/* link_leave() - bye to Sentry, then nothing is connected any more */
+void link_leave(struct engine *e, uint64_t now);
 /* link_profile_changed() - e->profile is another one, the session stays */
 void link_profile_changed(struct engine *e, uint64_t now);
 /* link_lost() - the connection or the attempt ended */
@@ -103,11 +133,11 @@ void link_lost(struct engine *e, enum cause cause, uint32_t retry_after_s,
 /* Blocking, before the loop: all HELPER_FILE up to HELPER_START.  0 or negative errno */
 int daemon_link_receive_files(struct engine *e);
 void daemon_link_ready(struct engine *e, uint64_t now);
-void daemon_link_offer(struct engine *e);		/* e->offer */
+void daemon_link_offer(const struct plan_offer *offer);
 void daemon_link_state(struct engine *e);		/* e->session */
 
 /* daemon_link_reloaded() - @error and why, of a RELOAD */
-void daemon_link_reloaded(struct engine *e, int error, const char *why);
+void daemon_link_reloaded(int error, const char *why);
 
 /* ---- reload.c: another profile while it runs --------------------------------- */
 
@@ -115,6 +145,36 @@ void daemon_link_reloaded(struct engine *e, int error, const char *why);
 void reload_init(struct engine *e);
 void reload_begin(struct engine *e, uint32_t flags, uint64_t now);
 void reload_free(struct engine *e);
+/*
+ * reload_use() - @p is the profile from here on, @files and @tls too unless
+ * @tls is NULL (the session stays); all become the engine's
+ * Return: 0, -ENOMEM: nothing was changed and all is still the caller's
+ */
+int reload_use(struct engine *e, const struct profile *p, struct tls_setup *files,
+	       struct tls_ctx *tls, uint64_t now);
+/* reload_answer() - a RELOAD is over; with @error all stays as it was, @why says it */
+void reload_answer(int error, const char *why);
+void files_close(struct tls_setup *f);
+
+/* ---- standby.c: a session of the new profile beside the one that lives -------- */
+
+/*
+ * standby_begin() - dial by e->new_profile and e->new_files, taken over on success
+ * Return: 0: reload_answer() follows; or a negative errno with @why filled
+ */
+int standby_begin(struct engine *e, char *why, size_t size, uint64_t now);
+/*
+ * standby_event() - @src NULL: something else moved that a dial may wait for
+ * Return: true: @src was its own
+ */
+bool standby_event(struct engine *e, struct loop_src *src, uint32_t events, uint64_t now);
+void standby_turn(struct engine *e, uint64_t now);	/* end of a turn: read on, write */
+uint64_t standby_timer(struct engine *e, uint64_t now);	/* the next deadline, us */
+/* standby_waits() - for HELPER_APPLIED of its own offer?  Else NULL */
+const struct link_start *standby_waits(const struct engine *e);
+const struct profile *standby_profile(const struct engine *e);
+void standby_applied(struct engine *e, int error, uint64_t now);
+void standby_free(struct engine *e);
 
 /* ---- control.c, status.c ------------------------------------------------------ */
 

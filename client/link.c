@@ -50,14 +50,29 @@ static void link_state(struct engine *e, enum session_event ev, enum cause cause
 
 /* ---- dialling ------------------------------------------------------------------ */
 
+struct mux *link_mux_new(struct engine *e)
+{
+	struct mux_config config = { .role = MUX_CLIENT, .max_streams = 65536 };
+
+	return mux_new(&config, &link_mux_ops, e);
+}
+
+static void link_fresh(struct engine *e, uint64_t now)
+{
+	e->rx_start = e->rx_end = 0;
+	e->have_config = e->offer_pending = e->offer_due = e->attached = false;
+	e->out_blocked = e->rx_starved = false;
+	e->up_probe = e->offer_at = e->rtt_read = 0;
+	e->live_since = now;
+}
+
 /* The connection carries frames from here on; CONFIG comes first. */
 static void link_live(struct engine *e, uint64_t now)
 {
-	struct mux_config config = { .role = MUX_CLIENT, .max_streams = 65536 };
 	struct loop_src *src = conn_src(e->conn);
 	int err;
 
-	e->mux = mux_new(&config, &link_mux_ops, e);
+	e->mux = link_mux_new(e);
 	err = e->mux ? loop_add(e->loop, src, EPOLLIN) : -ENOMEM;
 	if (err == -EEXIST)
 		err = loop_mod(e->loop, src, EPOLLIN);
@@ -65,11 +80,7 @@ static void link_live(struct engine *e, uint64_t now)
 		link_lost(e, CAUSE_CUT, 0, strerror(-err), now);
 		return;
 	}
-	e->rx_start = e->rx_end = 0;
-	e->have_config = e->offer_pending = e->offer_due = e->attached = false;
-	e->out_blocked = e->rx_starved = false;
-	e->up_probe = e->offer_at = e->rtt_read = 0;
-	e->live_since = now;
+	link_fresh(e, now);
 	link_read(e, now);	/* frames may have come with the 101 */
 }
 
@@ -181,12 +192,11 @@ void link_lost(struct engine *e, enum cause cause, uint32_t retry_after_s,
 	daemon_link_state(e);	/* also without a change: a waiting connect wants each cause */
 }
 
-void link_stop(struct engine *e, uint64_t now)
+void link_leave(struct engine *e, uint64_t now)
 {
 	const uint8_t *p;
 	size_t len;
 
-	link_state(e, SE_STOP, CAUSE_NONE, NULL, now);
 	if (e->mux) {
 		mux_goaway(e->mux, MUX_BYE, 0, "");
 		while ((p = mux_output(e->mux, LIMIT_CHUNK, &len, now))) {
@@ -201,31 +211,32 @@ void link_stop(struct engine *e, uint64_t now)
 	link_drop(e, true, now);
 }
 
+void link_stop(struct engine *e, uint64_t now)
+{
+	link_state(e, SE_STOP, CAUSE_NONE, NULL, now);
+	link_leave(e, now);
+}
+
 /* ---- CONFIG and up ------------------------------------------------------------------ */
 
-/* Another offer than before?  The TUN keeps its first address and MTU. */
-static bool link_offer_differs(struct engine *e, const struct plan_offer *before)
+static void link_keep_address(const struct engine *e, struct plan_offer *o)
 {
-	struct plan_offer *o = &e->offer;
+	const struct plan_offer *has = &e->offer;
 
-	if (e->tunnel) {
-		if (!addr_equal(&before->addr4, &o->addr4) ||
-		    !addr_equal(&before->addr6, &o->addr6) || before->mtu != o->mtu)
-			LOG(LOG_LVL_WARNING, "config.address",
-			    "Sentry offers another address or MTU; the interface keeps its own");
-		o->addr4 = before->addr4;
-		o->addr6 = before->addr6;
-		o->mtu = before->mtu;
-	}
-	return memcmp(before, o, sizeof(*o)) != 0;
+	if (!addr_equal(&has->addr4, &o->addr4) || !addr_equal(&has->addr6, &o->addr6) ||
+	    has->mtu != o->mtu)
+		LOG(LOG_LVL_WARNING, "config.address",
+		    "Sentry offers another address or MTU; the interface keeps its own");
+	o->addr4 = has->addr4;
+	o->addr6 = has->addr6;
+	o->mtu = has->mtu;
 }
 
 /* Who wins: the profile before Sentry; mtu is the smaller of both (section 8). */
-static void link_make_offer(struct engine *e)
+int link_offer_make(struct engine *e, const struct profile *p, const struct atp_config *c,
+		    struct plan_offer *out)
 {
-	const struct profile *p = e->profile;
-	const struct atp_config *c = &e->config;
-	struct plan_offer *o = &e->offer;
+	struct plan_offer *o = out;
 	uint32_t i;
 
 	memset(o, 0, sizeof(*o));
@@ -247,6 +258,9 @@ static void link_make_offer(struct engine *e)
 		for (i = 0; i < c->n_search; i++)
 			memcpy(o->search[i], c->search[i], sizeof(c->search[i]));
 	}
+	if (e->tunnel)
+		link_keep_address(e, o);
+	return o->addr4.family || o->addr6.family ? 0 : -EPROTO;
 }
 
 /*
@@ -274,20 +288,20 @@ static void link_violated(struct engine *e, const char *why, uint64_t now)
  */
 static uint64_t link_offer(struct engine *e, uint64_t now)
 {
-	if (!e->offer_due || e->offer_pending)
+	if (!e->offer_due || e->offer_pending || standby_waits(e))
 		return UINT64_MAX;
 	if (now < e->offer_at)
 		return e->offer_at;
 	e->offer_due = false;
 	e->offer_pending = true;
 	e->offer_at = now + LIMIT_CONFIG_US;
-	daemon_link_offer(e);
+	daemon_link_offer(&e->offer);
 	return UINT64_MAX;
 }
 
 static void link_config(struct engine *e, const struct mux_event *ev, uint64_t now)
 {
-	struct plan_offer before = e->offer;
+	struct plan_offer offer;
 	char why[256];
 	bool differs;
 
@@ -298,13 +312,13 @@ static void link_config(struct engine *e, const struct mux_event *ev, uint64_t n
 	if (why[0])
 		LOG(LOG_LVL_WARNING, "config.entry", "%s", why);
 	mux_set_max_streams(e->mux, e->config.max_streams);
-	link_make_offer(e);
-	differs = link_offer_differs(e, &before);
-	if (!e->offer.addr4.family && !e->offer.addr6.family) {
+	if (link_offer_make(e, e->profile, &e->config, &offer) < 0) {
 		link_violated(e, "CONFIG names no interface address and the profile has no TunIP",
 			      now);
 		return;
 	}
+	differs = memcmp(&offer, &e->offer, sizeof(offer)) != 0;
+	e->offer = offer;
 	e->have_config = true;
 	link_state(e, SE_CONFIGURING, CAUSE_NONE, NULL, now);
 	if (!e->attached || differs)
@@ -315,16 +329,16 @@ static void link_config(struct engine *e, const struct mux_event *ev, uint64_t n
 void link_profile_changed(struct engine *e, uint64_t now)
 {
 	const struct profile *p = e->profile;
-	struct plan_offer before = e->offer;
+	struct plan_offer offer;
 
 	if (e->conn)
 		conn_set_profile(e->conn, p);
 	if (e->attached)
 		probe_tune(&e->probe, p->probe_idle_s, p->probe_interval_s, p->probe_count);
-	if (!e->have_config)
-		return;		/* the next CONFIG makes the offer */
-	link_make_offer(e);
-	if (link_offer_differs(e, &before)) {
+	/* without a CONFIG the next one makes the offer */
+	if (e->have_config && link_offer_make(e, p, &e->config, &offer) == 0 &&
+	    memcmp(&offer, &e->offer, sizeof(offer))) {
+		e->offer = offer;
 		e->offer_due = true;
 		e->offer_at = now;	/* the daemon asked for it */
 		link_offer(e, now);
@@ -376,6 +390,26 @@ static void link_up(struct engine *e, uint64_t now)
 	link_state(e, SE_UP, CAUSE_NONE, NULL, now);
 	tunnel_set_hopeless(e->tunnel, false, now);
 	tunnel_attach(e->tunnel, e->mux, now);
+}
+
+void link_adopt(struct engine *e, struct link_start *s, uint64_t now)
+{
+	link_fresh(e, now);
+	e->conn = s->conn;
+	e->mux = s->mux;
+	e->rx = s->rx;
+	e->rx_start = s->rx_start;
+	e->rx_end = s->rx_end;
+	e->out_blocked = s->out_blocked;
+	e->config = s->config;
+	e->offer = s->offer;
+	e->have_config = true;
+	retry_init(&e->retry, e->profile->n_hosts, now);
+	e->retry.host = s->host;
+	mux_set_max_streams(e->mux, e->config.max_streams);
+	tunnel_set_offer(e->tunnel, &e->offer);
+	link_state(e, SE_CONFIGURING, CAUSE_NONE, NULL, now);
+	link_up(e, now);
 }
 
 static void link_goaway(struct engine *e, const struct mux_event *ev, uint64_t now)

@@ -35,7 +35,7 @@ static void slot_close(int *fd)
 	*fd = -1;
 }
 
-static void files_close(struct tls_setup *f)
+void files_close(struct tls_setup *f)
 {
 	int i;
 
@@ -118,10 +118,18 @@ static bool same_session(const struct profile *a, const struct profile *b)
 }
 
 /* Return: 0 or a negative errno with @why filled */
-static int judge(const struct engine *e, bool session, char *why)
+static int judge(const struct engine *e, char *why)
 {
 	const struct profile *was = e->profile, *is = e->new_profile;
 
+	if (e->standby) {
+		snprintf(why, RELOAD_WHY, "the change before this one is still under way");
+		return -EBUSY;
+	}
+	if (e->session.state == SESSION_FAILED) {
+		snprintf(why, RELOAD_WHY, "the present one cannot be used: connect again");
+		return -EOPNOTSUPP;
+	}
 	if (!is) {
 		snprintf(why, RELOAD_WHY, "no sound profile came");
 		return -EBADMSG;
@@ -136,50 +144,67 @@ static int judge(const struct engine *e, bool session, char *why)
 			 "MTU and TunIP of an interface stay as they are: connect again");
 		return -EOPNOTSUPP;
 	}
-	if (session || !same_session(was, is)) {
-		snprintf(why, RELOAD_WHY, "it needs a new session: connect again");
-		return -EOPNOTSUPP;
-	}
 	return 0;
 }
 
-/* ---- the same session, other decisions ------------------------------------------------ */
+/* ---- it takes effect ------------------------------------------------------------------ */
 
-/* Return: 0, -ENOMEM: nothing was changed */
-static int take_effect(struct engine *e, uint64_t now)
+int reload_use(struct engine *e, const struct profile *p, struct tls_setup *files,
+	       struct tls_ctx *tls, uint64_t now)
 {
 	const struct profile *was = e->profile;
 	uint32_t ended = 0;
 	int err = 0;
 
 	if (e->tunnel)
-		err = tunnel_set_profile(e->tunnel, e->new_profile, &ended, now);
+		err = tunnel_set_profile(e->tunnel, p, &ended, now);
 	if (err)
 		return err;
-	e->profile = e->new_profile;
-	e->new_profile = NULL;
+	e->profile = p;
 	/* one that was set by hand stays, unless the profile's own is another one now */
-	if (was->log_level != e->profile->log_level)
-		log_level = (enum profile_log_level)e->profile->log_level;
-	link_profile_changed(e, now);
+	if (was->log_level != p->log_level)
+		log_level = (enum profile_log_level)p->log_level;
+	if (tls) {
+		link_leave(e, now);
+		tls_ctx_free(e->tls);
+		e->tls = tls;
+		files_close(&e->files);
+		e->files = *files;
+	} else {
+		link_profile_changed(e, now);
+	}
 	profile_unmap(&was);
-	LOG(LOG_LVL_INFO, "profile.changed", "a new profile is in effect, %u flows ended", ended);
+	LOG(LOG_LVL_INFO, "profile.changed", "%s, %u flows ended because their verdict is another",
+	    tls ? "a new profile and its session are in effect" : "a new profile is in effect",
+	    ended);
 	return 0;
+}
+
+void reload_answer(int error, const char *why)
+{
+	if (error)
+		LOG(LOG_LVL_WARNING, "profile.kept", "the new profile is not used: %s", why);
+	daemon_link_reloaded(error, why);
 }
 
 void reload_begin(struct engine *e, uint32_t flags, uint64_t now)
 {
 	char why[RELOAD_WHY] = "";
+	bool under_way = false;
 	int err;
 
-	err = judge(e, flags & RELOAD_SESSION, why);
-	if (!err) {
-		err = take_effect(e, now);
+	err = judge(e, why);
+	if (!err && (flags & RELOAD_SESSION || !same_session(e->profile, e->new_profile))) {
+		err = standby_begin(e, why, sizeof(why), now);
+		under_way = !err;
+	} else if (!err) {
+		err = reload_use(e, e->new_profile, NULL, NULL, now);
 		if (err)
 			snprintf(why, sizeof(why), "%s", strerror(-err));
+		else
+			e->new_profile = NULL;
 	}
-	if (err)
-		LOG(LOG_LVL_WARNING, "profile.kept", "the new profile is not used: %s", why);
-	daemon_link_reloaded(e, err, why);
+	if (!under_way)
+		reload_answer(err, why);
 	staged_drop(e);
 }
