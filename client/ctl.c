@@ -51,7 +51,8 @@ static const struct verb verbs[] = {
 	{ "profile", ctl_profile, "check|show|list|diff|test|example|schema [ARGUMENT]... [--json]",
 	  "look at profiles, try and compare them",
 	  "  check FILE|NAME   every finding of the profile and the files it names, by line and column\n"
-	  "  show FILE|NAME    each key with its value in effect, and where that comes from\n"
+	  "  show FILE|NAME    each key with its value in effect, and where that comes from;\n"
+	  "                    --ini: as a profile again\n"
 	  "  list              the profiles there are, and whether they are valid\n"
 	  "  diff A B          what would be in effect in B, and is not in A\n"
 	  "  test CASES [--profile FILE|NAME]\n"

@@ -233,6 +233,39 @@ static void check_pins(struct ctl_loaded *l)
 	}
 }
 
+/* Is @cert made out to one of the hosts?  (Of a valid profile only: else nobody knows.) */
+static bool names_sentry(const struct ctl_loaded *l, X509 *cert)
+{
+	uint32_t i;
+
+	for (i = 0; l->good && i < l->p->n_hosts; i++) {
+		const struct profile_host *h = &l->p->hosts[i];
+
+		if (h->addr.family ? X509_check_ip(cert, h->addr.bytes, addr_len(h->addr.family), 0) == 1 :
+				     X509_check_host(cert, h->name, 0, 0, NULL) == 1)
+			return true;
+	}
+	return false;
+}
+
+/* A CA signs itself, too; what stands for nobody but Sentry is its own certificate. */
+static void check_trusted(struct ctl_loaded *l)
+{
+	char path[PROFILE_PATH_MAX];
+	struct named n;
+	X509 *cert;
+
+	if (!named_path(l, K_CA_FILE, &n, path))
+		return;
+	cert = read_cert(&n);
+	if (cert && (X509_get_extension_flags(cert) & EXFLAG_SS) &&
+	    (!X509_check_ca(cert) || names_sentry(l, cert)))
+		found(&n, FC_SELF_SIGNED, "%s is Sentry's own certificate, self-signed: every change of "
+		      "it must reach all devices before", n.path);
+	X509_free(cert);
+	ERR_clear_error();
+}
+
 /* What the daemon asks of the profile itself when it connects (platform/files.c). */
 static void check_profile(struct ctl_loaded *l)
 {
@@ -257,18 +290,15 @@ static void check_profile(struct ctl_loaded *l)
 
 void ctl_check_files(struct ctl_loaded *l)
 {
-	static const enum schema_id bundles[] = { K_CHAIN, K_CA_FILE };
 	char path[PROFILE_PATH_MAX];
 	struct named n;
-	size_t i;
 
 	if (l->stored)
 		check_profile(l);
 	check_identity(l);
-	for (i = 0; i < sizeof(bundles) / sizeof(bundles[0]); i++) {
-		if (named_path(l, bundles[i], &n, path))
-			X509_free(read_cert(&n));
-	}
+	if (named_path(l, K_CHAIN, &n, path))
+		X509_free(read_cert(&n));
+	check_trusted(l);
 	check_pins(l);
 	findings_sort(&l->f);
 }

@@ -9,6 +9,7 @@
 #include "profiles/schema_doc.h"
 #include "profiles/show.h"
 #include "profiles/text.h"
+#include "profiles/write.h"
 
 /* ---- check ------------------------------------------------------------------------------- */
 
@@ -66,13 +67,22 @@ static int print_text(struct text *t)
 
 static int profile_show(const struct ctl_opts *o, int argc, char **argv)
 {
+	bool ini = argc == 3 && (!strcmp(argv[1], "--ini") || !strcmp(argv[2], "--ini"));
+	const char *what = ini && !strcmp(argv[1], "--ini") ? argv[2] : argv[1];
 	struct text t = { 0 };
 	struct ctl_loaded l;
-	int code = load_good(o, argv[argc - 1], &l);
+	int code;
 
+	if ((argc == 3 && !ini) || what[0] == '-' || (ini && o->json)) {
+		fprintf(stderr, "usage: apptunnel profile show FILE|NAME [--json|--ini]\n");
+		return CTL_USAGE;
+	}
+	code = load_good(o, what, &l);
 	if (code)
 		return code;
-	if (o->json)
+	if (ini)
+		write_profile(l.p, &l.o, l.folder, &t);
+	else if (o->json)
 		show_json(l.p, &l.o, l.path, &t);
 	else
 		show_text(l.p, &l.o, l.path, &t);
@@ -219,7 +229,7 @@ static const struct sub {
 	const char *args;
 } subs[] = {
 	{ "check", profile_check, 1, 1, "FILE|NAME [--json]" },
-	{ "show", profile_show, 1, 1, "FILE|NAME [--json]" },
+	{ "show", profile_show, 1, 2, "FILE|NAME [--json|--ini]" },
 	{ "list", profile_list, 0, 0, "[--json]" },
 	{ "diff", profile_diff, 2, 2, "FILE|NAME FILE|NAME [--json]" },
 	{ "test", ctl_profile_test, 1, 3, "CASES [--profile FILE|NAME] [--json]" },

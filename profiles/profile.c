@@ -180,7 +180,8 @@ int profile_check_record(const struct profile *p, size_t size)
 	    p->mode > MODE_SENTRY_ACCESS ||
 	    p->tls_max > TLS_MAX_1_3 || p->pinning_disabled > 1 || p->udp_split > 1 ||
 	    p->backend > BACKEND_NONE || p->lock_mode > LOCK_OFF || p->allow_inbound > 1 ||
-	    p->lock_ipv6 > LOCK_IPV6_DIRECT || p->log_level > LOG_LVL_PACKET ||
+	    p->lock_ipv6 > LOCK_IPV6_DIRECT || p->allow_lan > 1 ||
+	    p->log_level > LOG_LVL_PACKET ||
 	    p->analytics > 1 || !text_sound(p->debug_recipient, sizeof(p->debug_recipient)))
 		return -EBADMSG;
 	if (!in(p->probe_idle_s, 1, 86400) || !in(p->probe_interval_s, 1, 3600) ||

@@ -16,7 +16,7 @@
 #include "profiles/addr.h"
 
 #define PROFILE_MAGIC		0x41545031u	/* "ATP1" */
-#define PROFILE_VERSION		2u	/* raised whenever this layout changes */
+#define PROFILE_VERSION		3u	/* raised whenever this layout changes */
 
 #define PROFILE_MAX_PREFIXES	8192	/* = keys a file may hold */
 #define PROFILE_MAX_HOSTS	8
@@ -109,7 +109,7 @@ struct profile {
 	uint8_t backend;
 
 	/* [lock] */
-	uint8_t lock_mode, allow_inbound, lock_ipv6;
+	uint8_t lock_mode, allow_inbound, lock_ipv6, allow_lan;
 
 	/* [support] */
 	uint8_t log_level;

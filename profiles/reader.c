@@ -122,6 +122,9 @@ static void check_name(struct reader *rd, const struct ini_entry *e)
 	case MATCH_BAD_NUMBER:
 		mark_present(rd, hit.id, e);
 		bad_number(rd, &hit, e, name);
+		/* it was meant for a match: the rule is not without one */
+		if (schema[hit.id].form == FORM_RULE_LIST)
+			rd->r.rule_pairs[hit.rule]++;
 		break;
 	case MATCH_UNKNOWN:
 		unknown_key(rd, section, e);

@@ -181,8 +181,8 @@ const struct schema_key schema[SCHEMA_KEYS] = {
 	.fallback = "session", .refused_values = BIT(LOCK_STRICT), .scope = IN_PACKET,
 	.help = "when covered traffic may not leave outside the tunnel" },
 [K_ALLOW_LAN] = {
-	.section = "lock", .name = "AllowLan", BOOL, .fallback = "false", .refused_values = BIT(1),
-	.scope = IN_PACKET, .help = "directly attached private networks stay reachable" },
+	.section = "lock", .name = "AllowLan", BOOL, AT(allow_lan), .fallback = "false",
+	.refused_values = BIT(1), .scope = IN_PACKET, .help = "directly attached private networks stay reachable" },
 [K_ALLOW_INBOUND] = {
 	.section = "lock", .name = "AllowInbound", BOOL, AT(allow_inbound), .fallback = "true",
 	.scope = IN_PACKET, .help = "answers of connections from outside go back as they came" },

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* fuzz: profiles/ini.c profiles/ini_agree.c profiles/reader.c profiles/reader_value.c profiles/schema.c profiles/value.c profiles/value_addr.c profiles/merge.c profiles/rules.c profiles/lint.c profiles/finding.c profiles/text.c profiles/profile.c profiles/show.c profiles/addr.c -liniparser */
+/* fuzz: profiles/ini.c profiles/ini_agree.c profiles/reader.c profiles/reader_value.c profiles/schema.c profiles/value.c profiles/value_addr.c profiles/merge.c profiles/rules.c profiles/lint.c profiles/finding.c profiles/text.c profiles/profile.c profiles/show.c profiles/effective.c profiles/write.c profiles/addr.c -liniparser */
 /*
  * Any bytes as a profile.  What the raw scan finds nothing wrong with,
  * iniparser reads the same; what is called good is a sound record that can be
- * shown; findings are in order and have a place.
+ * shown, and that is read again from what is written of it; findings are in
+ * order and have a place.
  */
 #include <assert.h>
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include "profiles/ini.h"
 #include "profiles/reader.h"
 #include "profiles/show.h"
+#include "profiles/write.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -36,6 +38,29 @@ static void scan_agrees(const char *text, size_t n)
 	}
 	ini_free(&doc);
 	findings_free(&f);
+}
+
+/* parse, print, parse: the same record, and nothing to correct in what was printed */
+static void round_trip(const struct profile *p, const struct origins *o)
+{
+	static struct profile *again;
+	struct text t = { 0 };
+	struct findings f;
+	size_t i;
+
+	if (!again)
+		again = malloc(sizeof(*again));
+	if (!again || findings_init(&f, "again.ini"))
+		return;
+	write_profile(p, o, "/folder", &t);
+	scan_agrees(t.s, t.n);
+	assert(profile_read(t.s, t.n, "f", "/folder", again, &f, NULL) == 0);
+	for (i = 0; i < f.n; i++)
+		assert(f.v[i].code != FC_HOST_BITS && f.v[i].code != FC_OVERLAP &&
+		       f.v[i].code != FC_MISPRINT);
+	assert(!memcmp(p, again, sizeof(*p)));
+	findings_free(&f);
+	text_free(&t);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -70,6 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		show_text(p, &o, "f.ini", &shown);
 		show_json(p, &o, "f.ini", &shown);
 		text_free(&shown);
+		round_trip(p, &o);
 	}
 	origins_free(&o);
 	findings_free(&f);

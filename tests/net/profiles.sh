@@ -104,6 +104,12 @@ file mismatch 6 'error: PrivateKey: .*other.key is not the key' 's/device.key/ot
 file not-pem 6 'error: Certificate: .* holds no certificate' 's/= device.crt/= device.key/'
 file not-a-key 6 'error: PrivateKey: .* holds no private key' 's/= device.key/= device.crt/'
 file self-signed 0 'warning: PinnedCertificate: .*self.crt is self-signed' 's/next.crt/self.crt/'
+trusting() { printf 's/^PinnedCertificate.*/DisablePinning = true\\nCaFile = %s/' "$1"; }
+file self-signed-trusted 0 "warning: CaFile: .*self.crt is Sentry's own certificate, self-signed" "$(trusting self.crt)"
+edit a-ca "$(trusting ca.crt)"
+run 0 "$A" profile check a-ca
+equal "a CA may sign itself" 1 "$(wc -l <"$WORK/out")"
+rm "$D/a-ca.ini"
 file expired 0 'warning: PinnedCertificate: .*gone.crt has expired' 's/next.crt/gone.crt/'
 file soon 0 'warning: PinnedCertificate: .*soon.crt expires within 30 days' 's/next.crt/soon.crt/'
 ln -s next.crt "$D/link.crt"

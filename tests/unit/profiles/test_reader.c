@@ -14,6 +14,7 @@
 #include "profiles/ini.h"
 #include "profiles/reader.h"
 #include "profiles/show.h"
+#include "profiles/write.h"
 
 #define FOLDER	"/etc/apptunnel/profiles.d"
 #define DATA	"tests/unit/profiles/data"
@@ -75,8 +76,30 @@ static void print_missing(const char *a, const char *b, char sign)
 	}
 }
 
+/* What is written of the record is read as the same record. */
+static bool check_written(const char *stem, const struct origins *o)
+{
+	struct profile *was = malloc(sizeof(*was));
+	struct text t = { 0 };
+	struct findings f;
+	bool same;
+
+	ck_assert(was != NULL);
+	memcpy(was, profile, sizeof(*was));
+	write_profile(profile, o, FOLDER, &t);
+	ck_assert(!t.failed);
+	same = !read_text(t.s, t.n, was->stem, &f, NULL) && !memcmp(was, profile, sizeof(*was));
+	if (!same)
+		printf("%s: written and read again, it is another:\n%s", stem, t.s);
+	findings_free(&f);
+	text_free(&t);
+	free(was);
+	return same;
+}
+
 static bool check_file(const char *stem)
 {
+	struct origins o = { 0 };
 	char path[512], *text, *want, *got;
 	struct findings f;
 	size_t n, m;
@@ -87,7 +110,7 @@ static bool check_file(const char *stem)
 	text = slurp(path, &n);
 	snprintf(path, sizeof(path), DATA "/%s.expect", stem);
 	want = slurp(path, &m);
-	r = read_text(text, n, stem, &f, NULL);
+	r = read_text(text, n, stem, &f, &o);
 	got = as_expected(&f);
 	same = !strcmp(want, got);
 	if (!same) {
@@ -103,6 +126,9 @@ static bool check_file(const char *stem)
 		printf("%s: the record is not sound\n", stem);
 		same = false;
 	}
+	if (!r)
+		same &= check_written(stem, &o);
+	origins_free(&o);
 	findings_free(&f);
 	free(got);
 	free(want);
