@@ -433,6 +433,8 @@ void assoc_event(struct tunnel *t, const struct mux_event *ev)
 		a->over = a->refused = true;
 		a->refused_until = t->now + ASSOC_REFUSED_US;
 		a->answer = refusal_of(ev->u.reason);
+		LOG(LOG_LVL_SESSION, "assoc.refused", "%s port %u: by Sentry, reason %u",
+		    a->key.proto == MUX_UDP ? "udp" : "echo", a->key.port, ev->u.reason);
 		tell_last(t, a, a->answer);
 		break;
 	case MUX_EV_RESET:

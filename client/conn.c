@@ -203,12 +203,15 @@ static void conn_secure(struct conn *c, uint64_t now)
 /* Attempt @i stands: the others end, TLS begins. */
 static void conn_won(struct conn *c, unsigned int i, uint64_t now)
 {
+	char addr[ADDR_STRLEN];
 	int err;
 
 	loop_del(c->env.loop, &c->tries[i]);
 	c->src.fd = c->tries[i].fd;
 	c->tries[i].fd = -1;
 	c->peer = c->race.list[i].addr;
+	LOG(LOG_LVL_DEBUG, "session.tcp", "%s port %u answered", addr_format(&c->peer, addr),
+	    c->h->port);
 	dialling_stop(c);
 	c->stage = CONN_SECURING;
 	c->by = now + LIMIT_TLS_US;

@@ -377,6 +377,8 @@ static void receive(struct tunnel *t, const struct mux_event *ev)
 	if (rcode == DNS_SERVFAIL || rcode == DNS_REFUSED || rcode == DNS_NOTIMP) {
 		/* the app knows of no other server than us: try them all */
 		if (any_unasked(d, q)) {
+			LOG(LOG_LVL_DEBUG, "dns.next", "a resolver answers code %u: the next one",
+			    rcode);
 			if (from == q->at)
 				ask_next(t, q);
 			return;

@@ -252,6 +252,7 @@ int main(int argc, char **argv)
 	}
 	LOG(LOG_LVL_INFO, "engine.start", "profile %s, version " APPTUNNEL_VERSION,
 	    e.profile->stem);
+	reload_log(e.profile);
 	if (e.tls)
 		link_dial(&e, loop_now());
 	engine_run(&e);

@@ -145,6 +145,8 @@ void daemon_link_reloaded(int error, const char *why);
 void reload_init(struct engine *e);
 void reload_begin(struct engine *e, uint32_t flags, uint64_t now);
 void reload_free(struct engine *e);
+/* reload_log() - the parameters of a profile, level info */
+void reload_log(const struct profile *p);
 /*
  * reload_use() - @p is the profile from here on, @files and @tls too unless
  * @tls is NULL (the session stays); all become the engine's

@@ -188,6 +188,14 @@ static void __attribute__((noinline)) log_end(const struct flow *f, const struct
 	    (unsigned long long)f->up, (unsigned long long)f->down);
 }
 
+/* One that was answered before there was anything to join. */
+static void __attribute__((noinline)) log_refused(const struct ns_tuple *tuple, const char *why)
+{
+	static const struct flow nothing;
+
+	log_end(&nothing, tuple, why);
+}
+
 /* ---- ends ------------------------------------------------------------------------------ */
 
 /* A connection that had been accepted leaves netstack. */
@@ -259,24 +267,27 @@ static void start(struct tunnel *t, struct flow *f)
 
 void flow_syn(struct tunnel *t, struct ns_tcp *tcp, const struct ns_tuple *tuple)
 {
+	enum ns_refusal how = NS_REFUSE_RST;
 	bool service = tunnel_is_service(t, &tuple->dst);
+	const char *why = "no memory";
 	struct flows *fs = t->flows;
 	struct flow *f;
 
 	t->counters.tcp_total++;
 	if (log_level >= LOG_LVL_SESSION)
 		log_open(t, tuple);
-	if ((service && tuple->dst_port != DNS_PORT) ||
-	    (!t->mux && !t->hopeless && fs->n_held >= LIMIT_OPENS_HELD))
-		goto rst;
-	if (!t->mux && t->hopeless) {
-		t->counters.tcp_refused++;
-		ns_tcp_refuse(t->ns, tcp, NS_REFUSE_HOST, t->now);
-		return;
+	if (service && tuple->dst_port != DNS_PORT) {
+		why = "not a port of the DNS forwarder";
+		goto refused;
+	}
+	if (!t->mux && (t->hopeless || fs->n_held >= LIMIT_OPENS_HELD)) {
+		how = t->hopeless ? NS_REFUSE_HOST : NS_REFUSE_RST;
+		why = t->hopeless ? "no session" : "too many wait for a session";
+		goto refused;
 	}
 	f = flow_alloc(fs);
 	if (!f)
-		goto rst;
+		goto refused;
 	f->dns = service;
 	f->tcp = tcp;
 	ns_tcp_set_user(tcp, f);
@@ -288,9 +299,11 @@ void flow_syn(struct tunnel *t, struct ns_tcp *tcp, const struct ns_tuple *tuple
 	list_append(&fs->live, f);
 	start(t, f);
 	return;
-rst:
+refused:
+	if (log_level >= LOG_LVL_SESSION)
+		log_refused(tuple, why);
 	t->counters.tcp_refused++;
-	ns_tcp_refuse(t->ns, tcp, NS_REFUSE_RST, t->now);
+	ns_tcp_refuse(t->ns, tcp, how, t->now);
 }
 
 void flows_attach(struct tunnel *t)

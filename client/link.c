@@ -299,6 +299,16 @@ static uint64_t link_offer(struct engine *e, uint64_t now)
 	return UINT64_MAX;
 }
 
+static void link_log_config(const struct plan_offer *o, const struct atp_config *c)
+{
+	char addr4[ADDR_STRLEN], addr6[ADDR_STRLEN], dns[ADDR_STRLEN];
+
+	LOG(LOG_LVL_DEBUG, "config.offer",
+	    "addresses %s, %s, MTU %u, %u resolvers from %s, %u search domains, %u streams",
+	    addr_format(&o->addr4, addr4), addr_format(&o->addr6, addr6), o->mtu,
+	    o->n_resolvers, addr_format(&o->resolvers[0], dns), o->n_search, c->max_streams);
+}
+
 static void link_config(struct engine *e, const struct mux_event *ev, uint64_t now)
 {
 	struct plan_offer offer;
@@ -320,6 +330,7 @@ static void link_config(struct engine *e, const struct mux_event *ev, uint64_t n
 	differs = memcmp(&offer, &e->offer, sizeof(offer)) != 0;
 	e->offer = offer;
 	e->have_config = true;
+	link_log_config(&offer, &e->config);
 	link_state(e, SE_CONFIGURING, CAUSE_NONE, NULL, now);
 	if (!e->attached || differs)
 		e->offer_due = true;
@@ -384,6 +395,8 @@ static void link_up(struct engine *e, uint64_t now)
 	retry_up(&e->retry, now);
 	e->attempts_over = false;
 	conn_peer(e->conn, &addr, &port, sha, &pinned);
+	LOG(LOG_LVL_DEBUG, "session.tls", "%s, %s, TLS session %s", conn_tls_version(e->conn),
+	    conn_cipher(e->conn), conn_resumed(e->conn) ? "resumed" : "new");
 	LOG(LOG_LVL_INFO, "session.up", "Sentry %s at %s port %u, %s, %s",
 	    e->profile->hosts[e->retry.host].name, addr_format(&addr, text), port,
 	    conn_tls_version(e->conn), pinned ? "pinned" : "NOT pinned");
@@ -477,6 +490,8 @@ static void link_event(struct engine *e, const struct mux_event *ev, uint64_t no
 		link_goaway(e, ev, now);
 		break;
 	case MUX_EV_PROBE_REPLY:
+		LOG(LOG_LVL_SESSION, "probe.answered", "%u were sent in this round",
+		    e->up_probe ? 1 : e->probe.sent);
 		if (e->up_probe && ev->u.opaque == e->up_probe)
 			link_up(e, now);
 		break;

@@ -147,6 +147,16 @@ static int judge(const struct engine *e, char *why)
 	return 0;
 }
 
+void reload_log(const struct profile *p)
+{
+	LOG(LOG_LVL_INFO, "profile.values",
+	    "%u hosts, service %s, %u routes less %u, UDP %s, probes %u s %u x %u s, log level %s",
+	    p->n_hosts, p->service, p->n_routes, p->n_excluded,
+	    p->udp_split ? "of the ports named" : "of all ports", p->probe_idle_s,
+	    p->probe_count, p->probe_interval_s,
+	    log_level_name((enum profile_log_level)p->log_level));
+}
+
 /* ---- it takes effect ------------------------------------------------------------------ */
 
 int reload_use(struct engine *e, const struct profile *p, struct tls_setup *files,
@@ -177,6 +187,7 @@ int reload_use(struct engine *e, const struct profile *p, struct tls_setup *file
 	LOG(LOG_LVL_INFO, "profile.changed", "%s, %u flows ended because their verdict is another",
 	    tls ? "a new profile and its session are in effect" : "a new profile is in effect",
 	    ended);
+	reload_log(p);
 	return 0;
 }
 

@@ -40,6 +40,8 @@ static int op_output(void *ctx, const struct iovec *iov, int n)
 	const struct tunnel *t = ctx;
 	ssize_t w;
 
+	if (log_level >= LOG_LVL_PACKET)
+		packet_log(t, "down", iov, n);
 	do
 		w = writev(t->tun_fd, iov, n);
 	while (w < 0 && errno == EINTR);
@@ -201,6 +203,7 @@ struct tunnel *tunnel_new(const struct tunnel_env *env, int tun_fd, bool vnet_hd
 		return NULL;
 	t->env = *env;
 	t->tun_fd = tun_fd;
+	t->vnet_hdr = vnet_hdr;
 	t->now = now;
 	if (getrandom(t->key, sizeof(t->key), 0) != sizeof(t->key) ||
 	    getrandom(config.hash_key, sizeof(config.hash_key), 0) != sizeof(config.hash_key))
@@ -299,6 +302,7 @@ void tunnel_set_hopeless(struct tunnel *t, bool hopeless, uint64_t now)
 
 void tunnel_tun_ready(struct tunnel *t, uint64_t now)
 {
+	bool log = log_level >= LOG_LVL_PACKET;
 	size_t bytes = 0, size;
 	int packets;
 
@@ -324,6 +328,8 @@ void tunnel_tun_ready(struct tunnel *t, uint64_t now)
 			break;
 		t->tun_failed = false;
 		bytes += (size_t)n;
+		if (log)
+			packet_log(t, "up", &(struct iovec){ buf, (size_t)n }, 1);
 		ns_input(t->ns, (size_t)n, now);
 	}
 	ns_flush(t->ns, now);

@@ -34,6 +34,7 @@ struct tunnel {
 	struct mux *mux;		/* NULL: no session */
 	bool hopeless;
 	bool tun_failed;		/* a read failed: logged once */
+	bool vnet_hdr;			/* packets of the TUN begin with a virtio_net_hdr */
 	uint64_t now;			/* of this call into the tunnel, us */
 	uint64_t key[2];		/* of siphash24(), random */
 	struct tunnel_counters counters;
@@ -49,6 +50,11 @@ bool tunnel_is_service(const struct tunnel *t, const struct ipaddr *a);
 /* The profile changes: is the verdict on this traffic another one? */
 bool tunnel_verdict_changed(const struct tunnel *t, const struct policy_diff *d, uint8_t proto,
 			    const struct ipaddr *dst, uint16_t port);
+
+/* ---- level "packet" (packet_log.c) ----------------------------------------- */
+
+/* packet_log() - a line for one packet of the TUN; ask for the level first */
+void packet_log(const struct tunnel *t, const char *way, const struct iovec *iov, int n);
 
 /* ---- who may answer (peers.c) ---------------------------------------------- */
 
