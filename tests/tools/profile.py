@@ -66,6 +66,13 @@ want = {(k["properties"]["section"]["const"], k["properties"]["key"]["const"])
         for k in schema["properties"]["keys"]["items"]["anyOf"]}
 report(keys == want, f"all {len(want)} keys of the schema had a value in one of them", want ^ keys)
 
+# the overview in README.md says what has no effect yet, as the table of keys does
+row = next(line for line in open("README.md", encoding="utf-8") if line.startswith("| accepted, not in effect yet |"))
+said = {k.strip() for k in row.split("|")[2].split(",")}
+idle = {k["properties"]["key"]["const"] for k in schema["properties"]["keys"]["items"]["anyOf"]
+        if k["properties"]["in_effect"].get("const") is False}
+report(said == idle, "README.md names the keys that are not in effect yet", said ^ idle)
+
 good = json.loads(run("profile", "show", "profiles/samples/split-udp.ini", "--json")[1])
 
 

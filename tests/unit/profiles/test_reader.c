@@ -169,6 +169,7 @@ START_TEST(samples_are_good)
 	while ((e = readdir(d))) {
 		size_t n = strlen(e->d_name), len;
 		char path[512], stem[256], *text, *got;
+		struct origins o = { 0 };
 		struct findings f;
 
 		if (n < 5 || strcmp(e->d_name + n - 4, ".ini") != 0)
@@ -177,10 +178,12 @@ START_TEST(samples_are_good)
 		snprintf(path, sizeof(path), SAMPLES "/%s", e->d_name);
 		text = slurp(path, &len);
 		ck_assert(profile_stem_ok(stem));
-		ck_assert_msg(!read_text(text, len, stem, &f, NULL), "%s is invalid", path);
+		ck_assert_msg(!read_text(text, len, stem, &f, &o), "%s is invalid", path);
 		got = as_expected(&f);
 		/* samples teach: they draw no advice but where they are about it */
 		ck_assert_msg(!f.n || strstr(got, "W426"), "%s", got);
+		ck_assert(check_written(stem, &o));
+		origins_free(&o);
 		free(got);
 		findings_free(&f);
 		free(text);
