@@ -250,6 +250,9 @@ class Box:
             return self.armed
 
     def play(self, the_case, *args):
+        with self.lock:
+            if the_case.expect not in ("lives", "up") and not self.left and not self.always:
+                self.held = True        # no other connection, so that the driver can look
         try:
             text = "ok %s" % (the_case.fn(*args) or "")
         except (AssertionError, ProtocolError, TimeoutError) as e:
@@ -262,8 +265,6 @@ class Box:
         except Exception:               # noqa: BLE001 - a mistake of ours must be seen
             text = "bad " + traceback.format_exc().replace("\n", " | ")
         with self.lock:
-            if the_case.expect not in ("lives", "up") and not self.left and not self.always:
-                self.held = True        # so that the driver can look
             self.results.append(text)
             self.lock.notify_all()
 

@@ -62,6 +62,9 @@ await() {
 		sleep 0.03
 	done
 }
+settled() { look && [[ $STATE = up || $STATE = refused ]]; }
+dropped() { liar drop && [ "$ANSWER" = dropped ]; }
+caused() { look && [ -n "$CODE" ]; }
 bad() { fail "$CASE: $*"; GOOD=; }
 
 # ---- what each lie is judged by ------------------------------------------------
@@ -111,12 +114,13 @@ trial() { # STAGE EXPECT CODE WHY - in the life of one engine
 		[ "$STATE" = up ] || up || { bad "cannot come up before"; said; return; }
 		;;
 	esac
+	wait_for 15 settled	# not dialling: that would meet the lie before it is looked for
 	liar sessions
 	n0=$ANSWER
 	liar arm "$CASE"
-	if [ "$stage" != live ]; then
-		liar drop
-		[ "$ANSWER" != dropped ] || await 8 !up
+	if [ "$stage" != live ] && [ "$STATE" = up ]; then
+		wait_for 3 dropped || bad "the session cannot be dropped"
+		await 8 !up
 	fi
 	case $expect in
 	refused | revoked)
@@ -132,7 +136,8 @@ trial() { # STAGE EXPECT CODE WHY - in the life of one engine
 	redials)
 		liar result 10
 		await 3 !up
-		[[ "|$code|" = *"|$CODE|"* ]] || bad "cause $CODE instead of $code ($DETAIL)"
+		wait_for 2 caused	# it may be asked just between two attempts
+		[[ "|$code|" = *"|$CODE|"* ]] || bad "$STATE, cause '$CODE' instead of $code ($DETAIL)"
 		[[ $DETAIL =~ $why ]] || bad "detail '$DETAIL' is not '$why'"
 		;;
 	lives)
