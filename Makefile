@@ -170,7 +170,7 @@ $(OUT)/unit/client/%: $(OUT)/obj/tests/unit/client/%.o $(filter-out %/engine.o,$
 # the cost of a packet: netstack and the mux without a kernel
 $(OUT)/bench/flat: $(call obj,tests/bench/flat.c) $(NETSTACK_A) $(ATP_A) $(PROFILES_A)
 	@mkdir -p $(@D)
-	$(link) -lcrypto -ljansson
+	$(link) -lcrypto -ljansson -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
 check-unit: unit-bins ## unit tests: no root, under 2 s
 	@scripts/check-unit $(UNIT_BIN)
