@@ -72,7 +72,7 @@ POLICY_A   := $(OUT)/policy.a
 # The daemon holds libnftables (GPL-2), everything with OpenSSL stays apart from it.
 DAEMON_LIBS := -lnl-route-3 -lnl-3 -lnftables -lcap-ng
 ENGINE_LIBS := -lssl -lcrypto -lcares -ljansson -lseccomp
-CTL_LIBS    := -liniparser -ljansson -lssl -lcrypto
+CTL_LIBS    := -liniparser -ljansson -lssl -lcrypto -lplist-2.0 -lseccomp
 PARSER_LIBS := -liniparser -lcrypto
 SENTRY_LIBS := -lssl -lcrypto -ljansson -liniparser -lcares
 
@@ -163,6 +163,10 @@ $(OUT)/unit/netstack/%: $(OUT)/obj/tests/unit/netstack/%.o $(NETSTACK_A) $(PROFI
 $(OUT)/unit/platform/%: $(OUT)/obj/tests/unit/platform/%.o $(filter-out %/daemon.o,$(call obj,$(DAEMON_SRC))) $(LINK_A) $(PROFILES_A)
 	@mkdir -p $(@D)
 	$(link) $(DAEMON_LIBS) $(CHECK_LIBS)
+# of the command line, what needs no main()
+$(OUT)/unit/ctl/%: $(OUT)/obj/tests/unit/ctl/%.o $(call obj,$(filter %/ctl_load.c client/ctl_import%,$(CTL_SRC))) $(PROFILES_A)
+	@mkdir -p $(@D)
+	$(link) $(CTL_LIBS) $(CHECK_LIBS)
 $(OUT)/unit/client/%: $(OUT)/obj/tests/unit/client/%.o $(filter-out %/engine.o,$(call obj,$(ENGINE_SRC))) $(POLICY_A) $(ATP_A) $(NETSTACK_A) $(LINK_A) $(PROFILES_A)
 	@mkdir -p $(@D)
 	$(link) $(ENGINE_LIBS) $(CHECK_LIBS)

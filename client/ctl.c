@@ -48,8 +48,8 @@ static const struct verb verbs[] = {
 	  "where such a packet would go, and why",
 	  "Without --profile the connected profile answers.\n"
 	  "Example: apptunnel explain udp 10.1.2.3:53 --profile corp.ini\n" },
-	{ "profile", ctl_profile, "check|show|list|diff|test|example|schema [ARGUMENT]... [--json]",
-	  "look at profiles, try and compare them",
+	{ "profile", ctl_profile, "check|show|list|diff|test|import|example|schema [ARGUMENT]... [--json]",
+	  "look at profiles, try, compare and import them",
 	  "  check FILE|NAME   every finding of the profile and the files it names, by line and column\n"
 	  "  show FILE|NAME    each key with its value in effect, and where that comes from;\n"
 	  "                    --ini: as a profile again\n"
@@ -57,12 +57,16 @@ static const struct verb verbs[] = {
 	  "  diff A B          what would be in effect in B, and is not in A\n"
 	  "  test CASES [--profile FILE|NAME]\n"
 	  "                    does it decide so?  Lines as: tcp 10.1.2.3:443 -> tunnel\n"
+	  "  import FILE [-o FILE] [--payload N] [--force]\n"
+	  "                    a profile from an Apple configuration profile (.mobileconfig) or an\n"
+	  "                    Android managed configuration (JSON); a list of what was not carried\n"
 	  "  example           a profile with every key, explained\n"
 	  "  schema            JSON Schema of what `show --json` prints\n"
 	  "Examples:\n"
 	  "  apptunnel profile check corp.ini\n"
 	  "  apptunnel profile diff corp new/corp.ini\n"
 	  "  apptunnel profile test cases.txt --profile corp.ini\n"
+	  "  apptunnel profile import corp.mobileconfig -o corp.ini\n"
 	  "  apptunnel profile example >corp.ini\n"
 	  "Example: apptunnel profile show corp --json\n" },
 	{ "log", ctl_log, "[NAME] [--follow] [--level L] [--json]",

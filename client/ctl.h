@@ -35,6 +35,7 @@ int ctl_plan(const struct ctl_opts *o, int argc, char **argv);		/* ctl_plan.c, o
 int ctl_explain(const struct ctl_opts *o, int argc, char **argv);	/* ctl_explain.c */
 int ctl_profile(const struct ctl_opts *o, int argc, char **argv);	/* ctl_profile.c */
 int ctl_profile_test(const struct ctl_opts *o, int argc, char **argv);	/* ctl_cases.c */
+int ctl_profile_import(const struct ctl_opts *o, int argc, char **argv);	/* ctl_import.c */
 
 /* ctl_open() - connect to the daemon.  Descriptor, or a negative errno (-EACCES, -ENOENT ...) */
 int ctl_open(const struct ctl_opts *o);

@@ -233,6 +233,7 @@ static const struct sub {
 	{ "list", profile_list, 0, 0, "[--json]" },
 	{ "diff", profile_diff, 2, 2, "FILE|NAME FILE|NAME [--json]" },
 	{ "test", ctl_profile_test, 1, 3, "CASES [--profile FILE|NAME] [--json]" },
+	{ "import", ctl_profile_import, 1, 7, "FILE [-o FILE] [--payload N] [--force] [--json]" },
 	{ "example", profile_example, 0, 0, "" },
 	{ "schema", profile_schema, 0, 0, "" },
 };
