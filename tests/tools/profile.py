@@ -179,6 +179,10 @@ tcp 198.18.53.53:80 -> block
     doc = json.loads(out)
     report(doc["passed"] == 10 and doc["failed"] == 0 and doc["cases"][0]["line"] == 2 and
            all(c["passed"] and c["reason"] and c["verdict"] == c["expected"] for c in doc["cases"]), "test as JSON", out)
+    os.mkdir(f"{folder}/only")
+    write(f"{folder}/only/corp.ini", open(corp).read())
+    code, out, err = run("--profile-dir", f"{folder}/only", "profile", "test", cases)
+    report(code == 0 and out == "10 passed, 0 failed\n", "test without --profile: the only one in the folder", out + err)
     # explain and test are one code
     differ = []
     for c in doc["cases"]:
