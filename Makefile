@@ -198,8 +198,9 @@ demo: setup ## the whole product in namespaces, step by step; KEEP=1: a shell in
 	$(Q)$(MAKE) --no-print-directory all
 	@scripts/demo $(if $(KEEP),--keep)
 
-bench: setup ## throughput beside a plain TLS relay
+bench: setup ## reading a large profile; throughput beside a plain TLS relay
 	$(Q)$(MAKE) --no-print-directory all $(OUT)/bench/flat
+	@tests/bench/profile
 	@tests/bench/run
 
 lint: ## static checks: compiler tidy, shellcheck, include arrows, banned functions
