@@ -202,10 +202,10 @@ static void answer_log_start(struct control *c)
 {
 	c->cursor = log_oldest();
 	c->follow = c->req.flags & CONTROL_F_FOLLOW;
-	if (c->req.flags & CONTROL_F_SET_LEVEL && log_level != c->req.level) {
-		log_level = (enum profile_log_level)c->req.level;
-		LOG(LOG_LVL_INFO, "log.level", "set to %s", log_level_name(log_level));
-	}
+	if (c->req.flags & CONTROL_F_SET_LEVEL &&
+	    log_set_level((enum profile_log_level)c->req.level))
+		LOG(LOG_LVL_INFO, "log.level", "set to %s",
+		    log_level_name((enum profile_log_level)c->req.level));
 	answer_log(c);
 }
 

@@ -69,10 +69,12 @@ static const struct verb verbs[] = {
 	  "  apptunnel profile import corp.mobileconfig -o corp.ini\n"
 	  "  apptunnel profile example >corp.ini\n"
 	  "Example: apptunnel profile show corp --json\n" },
-	{ "log", ctl_log, "[NAME] [--follow] [--level L] [--json]",
+	{ "log", ctl_log, "[NAME] [--follow] [--level L] [--json] | --debug on|off",
 	  "the engine's last lines",
 	  "  -f, --follow   go on as they come\n"
 	  "  --level L      log from now on: error, warning, info, debug, session, packet\n"
+	  "  --debug on     write debug logs to files too, of all profiles, until `off`;\n"
+	  "                 the daemon's --log-dir says where\n"
 	  "Example: apptunnel log --follow --level debug\n" },
 	{ "cleanup", ctl_cleanup, "", "undo what a killed daemon left (root)",
 	  "Example: sudo apptunnel cleanup\n" },

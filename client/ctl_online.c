@@ -133,9 +133,11 @@ int ctl_log(const struct ctl_opts *o, int argc, char **argv)
 	static const struct option options[] = {
 		{ "follow", no_argument, NULL, 'f' },
 		{ "level", required_argument, NULL, 'l' },
+		{ "debug", required_argument, NULL, 'd' },
 		{ NULL, 0, NULL, 0 }
 	};
 	struct control_request req = request(o, CONTROL_LOG);
+	bool debug = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "f", options, NULL)) != -1) {
@@ -150,10 +152,21 @@ int ctl_log(const struct ctl_opts *o, int argc, char **argv)
 			if (req.level > LOG_LVL_PACKET)
 				return usage("log", "no such level", optarg);
 			break;
+		case 'd':
+			debug = true;
+			if (strcmp(optarg, "on") != 0 && strcmp(optarg, "off") != 0)
+				return usage("log", "--debug takes on or off", optarg);
+			req.flags |= optarg[1] == 'n' ? CONTROL_F_DEBUG_ON : CONTROL_F_DEBUG_OFF;
+			break;
 		default:
 			return CTL_USAGE;
 		}
 	}
+	if (debug && ((req.flags & (CONTROL_F_FOLLOW | CONTROL_F_SET_LEVEL)) || optind < argc))
+		return usage("log", "--debug is for all profiles and stands alone",
+			     optind < argc ? argv[optind] : "--debug");
+	if ((req.flags & CONTROL_F_DEBUG_ON) && (req.flags & CONTROL_F_DEBUG_OFF))
+		return usage("log", "on or off, not both", "--debug");
 	c = take_name("log", argc, argv, &req);
 	return c ? c : ctl_request(o, &req);
 }

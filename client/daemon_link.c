@@ -102,6 +102,9 @@ static int file_take(struct engine *e, const struct profile **profile, struct tl
 	case HELPER_FILE_PIN:
 		slot_fill(&files->pins[m->u.file.index], fd);	/* index: helper_msg_check() */
 		return 0;
+	case HELPER_FILE_LOG:
+		log_set_file(fd);
+		return 0;
 	case HELPER_FILE_HOSTS:
 		snapshot_replace(&e->hosts, fd);
 		break;
@@ -198,6 +201,9 @@ void daemon_link_ready(struct engine *e, uint64_t now)
 			if (m.u.file.file == HELPER_FILE_HOSTS ||
 			    m.u.file.file == HELPER_FILE_RESOLV)
 				resolver_update(e->resolver, e->hosts, e->resolv);
+			break;
+		case HELPER_LOG_END:
+			log_set_file(-1);
 			break;
 		case HELPER_RELOAD:
 			reload_begin(e, m.u.reload.flags, now);

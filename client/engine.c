@@ -57,6 +57,7 @@ static int engine_signals(struct engine *e)
 	sigaddset(&set, SIGPIPE);
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGXFSZ);	/* a debug log at its limit: write(2) says so */
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	e->signals = (struct loop_src){
@@ -72,7 +73,7 @@ static int engine_load(struct engine *e, uint64_t now)
 	char why[256] = "";
 	int err;
 
-	log_level = (enum profile_log_level)e->profile->log_level;
+	log_set_level((enum profile_log_level)e->profile->log_level);
 	json_object_seed(0);	/* jansson reads /dev/urandom for it: now, not after lockdown */
 	session_init(&e->session, now);
 	retry_init(&e->retry, e->profile->n_hosts, now);

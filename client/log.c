@@ -8,6 +8,9 @@
 #include <unistd.h>
 
 enum profile_log_level log_level = LOG_LVL_INFO;
+static enum profile_log_level chosen = LOG_LVL_INFO;	/* without a debug log */
+static int log_fd = -1;
+static uint64_t log_fd_at;	/* what of the ring a file has had */
 
 /*
  * The ring holds whole lines, each ended by LF; positions only grow, so a
@@ -75,6 +78,42 @@ size_t log_read(uint64_t *cursor, char *line, size_t size)
 	return n;
 }
 
+/* A file that takes no more (full disk, its limit) misses lines; the ring has them. */
+static void file_follow(void)
+{
+	char line[LOG_LINE_MAX + 1];
+	size_t n;
+
+	while (log_fd >= 0 && (n = log_read(&log_fd_at, line, LOG_LINE_MAX))) {
+		line[n++] = '\n';
+		if (write(log_fd, line, n) < 0)
+			return;
+	}
+}
+
+static void level_follow(void)
+{
+	log_level = log_fd >= 0 && chosen < LOG_LVL_DEBUG ? LOG_LVL_DEBUG : chosen;
+}
+
+bool log_set_level(enum profile_log_level level)
+{
+	bool other = chosen != level;
+
+	chosen = level;
+	level_follow();
+	return other;
+}
+
+void log_set_file(int fd)
+{
+	if (log_fd >= 0)
+		close(log_fd);
+	log_fd = fd;
+	level_follow();
+	file_follow();
+}
+
 /* A site that says the same thing a thousand times a second must not drown the rest. */
 static bool site_may_speak(struct log_site *site, uint64_t second, uint32_t *kept_back)
 {
@@ -126,6 +165,7 @@ void log_event(struct log_site *site, enum profile_log_level level, const char *
 			      kept_back);
 	line[n++] = '\n';
 	ring_put(line, (size_t)n);
+	file_follow();
 	if (level <= LOG_LVL_INFO && write(STDERR_FILENO, line, (size_t)n) < 0)
 		return;	/* nobody reads stderr: the ring has it */
 }

@@ -30,7 +30,16 @@ struct log_site {
  */
 void log_event(struct log_site *site, enum profile_log_level level, const char *code,
 	       const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-extern enum profile_log_level log_level;
+extern enum profile_log_level log_level;	/* read by LOG(); set by the two below */
+
+/* log_set_level() - log this much from here on.  Return: is it another level? */
+bool log_set_level(enum profile_log_level level);
+/*
+ * log_set_file() - the debug log: @fd (taken over) gets every line of the ring
+ * that no file has had yet, then each new one; while there is one the level is
+ * debug at least.  -1: no file any more
+ */
+void log_set_file(int fd);
 
 /* session and packet lines are never kept back: who switched them on wants all */
 #define LOG(level, code, ...) do { \

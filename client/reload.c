@@ -173,7 +173,7 @@ int reload_use(struct engine *e, const struct profile *p, struct tls_setup *file
 	e->profile = p;
 	/* one that was set by hand stays, unless the profile's own is another one now */
 	if (was->log_level != p->log_level)
-		log_level = (enum profile_log_level)p->log_level;
+		log_set_level((enum profile_log_level)p->log_level);
 	if (tls) {
 		link_leave(e, now);
 		tls_ctx_free(e->tls);

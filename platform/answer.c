@@ -227,6 +227,10 @@ void answer_request(struct daemon *d, struct client *c)
 	case CONTROL_STATUS:
 	case CONTROL_EXPLAIN:
 	case CONTROL_LOG:
+		if (c->req.flags & (CONTROL_F_DEBUG_ON | CONTROL_F_DEBUG_OFF)) {
+			debuglog_request(d, c);
+			break;
+		}
 		question(d, c);
 		break;
 	}

@@ -39,6 +39,8 @@ enum control_verb {
 #define CONTROL_F_KEEP_TRYING	0x02u	/* connect */
 #define CONTROL_F_FOLLOW	0x04u	/* log */
 #define CONTROL_F_SET_LEVEL	0x08u	/* log: level is to be set */
+#define CONTROL_F_DEBUG_ON	0x10u	/* log, alone: the daemon's debug logging */
+#define CONTROL_F_DEBUG_OFF	0x20u
 #define CONTROL_F_FORCE		0x100u	/* connect, root only: an older Version too */
 
 struct control_request {

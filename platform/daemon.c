@@ -56,6 +56,7 @@ static void usage(FILE *f)
 	      "                      where that is there; then only signed ones are accepted)\n"
 	      "  --run-dir DIR       control socket, lock (" NAMES_RUN_DIR ")\n"
 	      "  --state-dir DIR     journal (" NAMES_STATE_DIR ")\n"
+	      "  --log-dir DIR       debug logs, while `apptunnel log --debug on` (" NAMES_LOG_DIR ")\n"
 	      "  --resolv-conf FILE  " NAMES_RESOLV_CONF "\n"
 	      "  --hosts FILE        " HOSTS_FILE "\n"
 	      "  --libexec-dir DIR   where apptunnel-engine and apptunnel-parser are\n"
@@ -124,7 +125,7 @@ static const char *absolute(const char *path)
 
 enum {
 	OPT_PROFILE_DIR = 256, OPT_SIGNER,
-	OPT_RUN_DIR, OPT_STATE_DIR, OPT_RESOLV_CONF, OPT_HOSTS, OPT_LIBEXEC,
+	OPT_RUN_DIR, OPT_STATE_DIR, OPT_LOG_DIR, OPT_RESOLV_CONF, OPT_HOSTS, OPT_LIBEXEC,
 	OPT_MARK, OPT_TABLE, OPT_PRIORITY, OPT_GROUP, OPT_USER, OPT_NO_VNET_HDR, OPT_CLEANUP,
 	OPT_FOREGROUND, OPT_HELP, OPT_VERSION
 };
@@ -134,6 +135,7 @@ static const struct option options[] = {
 	{ "signer", required_argument, NULL, OPT_SIGNER },
 	{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
 	{ "state-dir", required_argument, NULL, OPT_STATE_DIR },
+	{ "log-dir", required_argument, NULL, OPT_LOG_DIR },
 	{ "resolv-conf", required_argument, NULL, OPT_RESOLV_CONF },
 	{ "hosts", required_argument, NULL, OPT_HOSTS },
 	{ "libexec-dir", required_argument, NULL, OPT_LIBEXEC },
@@ -166,7 +168,7 @@ static int take_options(struct daemon_opts *o, int argc, char **argv)
 	*o = (struct daemon_opts){
 		.profile_dir = NAMES_PROFILE_DIR, .run_dir = NAMES_RUN_DIR,
 		.signer = NAMES_SIGNER,
-		.state_dir = NAMES_STATE_DIR, .resolv_conf = NAMES_RESOLV_CONF,
+		.state_dir = NAMES_STATE_DIR, .log_dir = NAMES_LOG_DIR, .resolv_conf = NAMES_RESOLV_CONF,
 		.hosts = HOSTS_FILE, .mark = NAMES_MARK, .table = NAMES_TABLE,
 		.prio = NAMES_RULE_PRIO,
 	};
@@ -185,6 +187,9 @@ static int take_options(struct daemon_opts *o, int argc, char **argv)
 			break;
 		case OPT_STATE_DIR:
 			ok = option_path(&o->state_dir, optarg);
+			break;
+		case OPT_LOG_DIR:
+			ok = option_path(&o->log_dir, optarg);
 			break;
 		case OPT_RESOLV_CONF:
 			ok = option_path(&o->resolv_conf, optarg);
@@ -458,6 +463,7 @@ static void run_timers(struct daemon *d)
 		d->net_at = DAEMON_NEVER;
 		serve_network(d);
 	}
+	debuglog_timer(d);
 }
 
 /* Milliseconds for poll(2). */
@@ -465,6 +471,8 @@ static int time_left(const struct daemon *d)
 {
 	uint64_t until = d->net_at, t, now = now_ms();
 
+	if (d->debuglog.look_at < until)
+		until = d->debuglog.look_at;
 	if (d->accept_at > d->now && d->accept_at < until)
 		until = d->accept_at;
 	for (unsigned int i = 0; i < NAMES_MAX_PROFILES; i++) {
@@ -585,6 +593,7 @@ int main(int argc, char **argv)
 	if (d.o.cleanup)
 		return code;
 	accept_init(&d);
+	debuglog_init(&d);
 	supervise_init(&d);
 	d.now = now_ms();
 	d.net_at = DAEMON_NEVER;

@@ -19,6 +19,7 @@
 
 #include "platform/apply.h"
 #include "platform/control.h"
+#include "platform/debuglog.h"
 #include "platform/files.h"
 #include "platform/helper_msg.h"
 #include "platform/names.h"
@@ -141,7 +142,7 @@ _Static_assert(sizeof(((struct slot *)0)->text) ==
 	       sizeof(((struct helper_msg *)0)->u.state.text), "text of a state");
 
 struct daemon_opts {
-	const char *profile_dir, *run_dir, *state_dir, *resolv_conf, *hosts;
+	const char *profile_dir, *run_dir, *state_dir, *log_dir, *resolv_conf, *hosts;
 	const char *signer;
 	bool signer_given;	/* then it must be there; else it says so by being there */
 	char libexec_dir[PROFILE_PATH_MAX];
@@ -160,6 +161,7 @@ struct daemon {
 	uint64_t net_at;	/* when engines are told of a change of the network */
 	uint64_t accept_at;	/* no accept(2) before: there were no descriptors */
 	bool stopping;
+	struct debuglog debuglog;
 	struct client clients[DAEMON_CLIENTS];
 	struct slot slots[NAMES_MAX_PROFILES];
 };

@@ -107,6 +107,9 @@ int control_request_check(const struct control_request *r)
 		break;
 	case CONTROL_LOG:
 		flags = CONTROL_F_JSON | CONTROL_F_FOLLOW | CONTROL_F_SET_LEVEL;
+		if (r->flags & (CONTROL_F_DEBUG_ON | CONTROL_F_DEBUG_OFF))
+			flags = CONTROL_F_JSON | (r->flags & CONTROL_F_DEBUG_ON ?
+						  CONTROL_F_DEBUG_ON : CONTROL_F_DEBUG_OFF);
 		break;
 	case CONTROL_DISCONNECT:
 		break;
@@ -157,7 +160,7 @@ static bool from_daemon_sound(const struct helper_msg *m)
 	switch (m->type) {
 	case HELPER_FILE:
 		return m->n_fds == 1 && m->u.file.file >= HELPER_FILE_PROFILE &&
-		       m->u.file.file <= HELPER_FILE_RESOLV &&
+		       m->u.file.file <= HELPER_FILE_LOG &&
 		       m->u.file.index < PROFILE_MAX_PINS &&
 		       (!m->u.file.index || m->u.file.file == HELPER_FILE_PIN);
 	case HELPER_START:
@@ -178,6 +181,7 @@ static bool from_daemon_sound(const struct helper_msg *m)
 	case HELPER_NETWORK:
 	case HELPER_DIAL:
 	case HELPER_STOP:
+	case HELPER_LOG_END:
 		return !m->n_fds;
 	}
 	return false;

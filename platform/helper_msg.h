@@ -31,6 +31,7 @@ enum helper_type {
 	HELPER_DIAL,		/* an explicit connect: dial now, also in refused */
 	HELPER_STOP,		/* say bye to Sentry and exit within 2 s */
 	HELPER_RELOAD,		/* u.reload: the files sent since are to take effect, below */
+	HELPER_LOG_END,		/* no debug log any more */
 	/* engine -> daemon */
 	HELPER_WANT_SOCKETS = 32,	/* u.sockets */
 	HELPER_OFFER,		/* u.offer: apply the tunnel stage of the plan */
@@ -63,6 +64,7 @@ enum helper_file {
 	HELPER_FILE_PIN,		/* u.file.index: which pin */
 	HELPER_FILE_HOSTS,		/* snapshot of /etc/hosts */
 	HELPER_FILE_RESOLV,		/* snapshot of the network's resolv.conf */
+	HELPER_FILE_LOG,		/* debug log, for appending: in use until the next one */
 };
 
 /* All sockets carry the bypass mark, are non-blocking and close-on-exec. */

@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define ENGINE_FILE_MAX	(256u << 20)	/* bytes: a debug log that nobody rotates in time */
 #define ENGINE_NOFILE	4096	/* 1,024 direct sockets, the stock, the command lines */
 #define PARSER_NOFILE	16	/* its four, stderr, and the file being read */
 #define PARSER_FILE_MAX	(16u << 20)	/* bytes: record, copy of the text */
@@ -73,6 +74,7 @@ static void child_limits(bool parser)
 		if (getrlimit(RLIMIT_NOFILE, &r) == 0)
 			limit(RLIMIT_NOFILE, r.rlim_max < ENGINE_NOFILE ?
 			      r.rlim_max : ENGINE_NOFILE);
+		limit(RLIMIT_FSIZE, ENGINE_FILE_MAX);
 		return;
 	}
 	limit(RLIMIT_NOFILE, PARSER_NOFILE);

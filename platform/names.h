@@ -26,6 +26,7 @@
 #define NAMES_SIGNER		"/etc/apptunnel/signer.pem"	/* (option) */
 #define NAMES_RUN_DIR		"/run/apptunnel"		/* (option) */
 #define NAMES_STATE_DIR		"/var/lib/apptunnel"		/* (option) */
+#define NAMES_LOG_DIR		"/var/log/apptunnel"		/* (option) debug logs */
 #define NAMES_CONTROL_SOCKET	"control.sock"		/* in the run folder */
 #define NAMES_RESOLV_CONF	"/etc/resolv.conf"		/* (option) */
 

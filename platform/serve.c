@@ -115,6 +115,7 @@ void serve_start(struct daemon *d, struct slot *s)
 	s->started = true;
 	files_close_identity(&s->files);
 	close_snapshots(s);
+	debuglog_start(d, s);
 }
 
 void serve_close(struct slot *s)
@@ -123,6 +124,7 @@ void serve_close(struct slot *s)
 		close(s->sock);
 	s->sock = -1;
 	s->started = false;
+	debuglog_stop(s->d, s);
 	files_close_identity(&s->files);
 	close_snapshots(s);
 }

@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			       sizeof(m.u.reloaded.text));
 	}
 	if (helper_msg_check(&m, false) == 0)
-		assert(m.type >= HELPER_FILE && m.type <= HELPER_RELOAD &&
+		assert(m.type >= HELPER_FILE && m.type <= HELPER_LOG_END &&
 		       m.n_fds <= HELPER_MAX_FDS);
 	return 0;
 }

@@ -352,7 +352,7 @@ daemon_up() { # [OPTIONS...]; $DAEMON_PID
 	keep_log "$WORK/daemon.log"
 	rm -f "$WORK/run/control.sock"	# of a daemon that was killed
 	spawn_in dev "$WORK/daemon.log" "$(shared "$OUT/apptunneld")" --profile-dir "$WORK/profiles.d" \
-		--run-dir "$WORK/run" --state-dir "$WORK/state" "$@"
+		--run-dir "$WORK/run" --state-dir "$WORK/state" --log-dir "$WORK/log" "$@"
 	DAEMON_PID=$PID
 	wait_for 5 test -S "$WORK/run/control.sock" || {
 		cat "$WORK/daemon.log" >&2

@@ -82,6 +82,46 @@ START_TEST(a_noisy_site_is_kept_back)
 }
 END_TEST
 
+START_TEST(a_debug_log_gets_every_line_once)
+{
+	static char text[1u << 16];
+	FILE *file = tmpfile(), *second = tmpfile();
+	size_t n;
+
+	ck_assert(file && second);
+	ck_assert(!log_set_level(LOG_LVL_INFO));
+	LOG(LOG_LVL_INFO, "test.before", "before the file");
+	log_set_file(dup(fileno(file)));
+	ck_assert_int_eq(log_level, LOG_LVL_DEBUG);
+	LOG(LOG_LVL_DEBUG, "test.debug", "with the file");
+	LOG(LOG_LVL_SESSION, "test.session", "above its level");
+	log_set_file(dup(fileno(second)));	/* rotated */
+	LOG(LOG_LVL_DEBUG, "test.rotated", "with the second file");
+	ck_assert(log_set_level(LOG_LVL_SESSION));
+	ck_assert_int_eq(log_level, LOG_LVL_SESSION);
+	ck_assert(log_set_level(LOG_LVL_ERROR));
+	ck_assert_int_eq(log_level, LOG_LVL_DEBUG);
+	log_set_file(-1);
+	ck_assert_int_eq(log_level, LOG_LVL_ERROR);
+	LOG(LOG_LVL_DEBUG, "test.after", "after it");
+	log_set_level(LOG_LVL_INFO);
+	n = (size_t)pread(fileno(file), text, sizeof(text) - 1, lseek(fileno(file), 0, SEEK_END) > 60000 ?
+			  lseek(fileno(file), 0, SEEK_END) - 60000 : 0);
+	text[n] = '\0';
+	ck_assert_ptr_nonnull(strstr(text, " info test.before: before the file\n"));
+	ck_assert_ptr_nonnull(strstr(text, " debug test.debug: with the file\n"));
+	ck_assert_ptr_null(strstr(text, "test.session"));
+	ck_assert_ptr_null(strstr(text, "test.rotated"));
+	n = (size_t)pread(fileno(second), text, sizeof(text) - 1, 0);
+	text[n] = '\0';
+	ck_assert_ptr_nonnull(strstr(text, "test.rotated"));
+	ck_assert_ptr_null(strstr(text, "test.debug"));
+	ck_assert_ptr_null(strstr(text, "test.after"));
+	fclose(file);
+	fclose(second);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("log");
@@ -94,6 +134,7 @@ int main(void)
 	tcase_add_test(tc, what_a_peer_says_stays_one_printable_line);
 	tcase_add_test(tc, the_ring_keeps_the_newest_mebibyte);
 	tcase_add_test(tc, a_noisy_site_is_kept_back);
+	tcase_add_test(tc, a_debug_log_gets_every_line_once);
 	srunner_set_fork_status(runner, CK_NOFORK);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

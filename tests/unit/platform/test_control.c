@@ -39,13 +39,15 @@ START_TEST(every_verb)
 		GOOD(r);
 		BAD_WITH(r, magic, 0);
 		BAD_WITH(r, pad, 1);
-		BAD_WITH(r, flags, 0x10);
+		BAD_WITH(r, flags, 0x40000000u);
 		BAD_WITH(r, flags, 0x80000000u);
 		BAD_WITH(r, level, LOG_LVL_PACKET + 1);
 		if (verb != CONTROL_LOG) {
 			BAD_WITH(r, level, 1);
 			BAD_WITH(r, flags, CONTROL_F_FOLLOW);
 			BAD_WITH(r, flags, CONTROL_F_SET_LEVEL);
+			BAD_WITH(r, flags, CONTROL_F_DEBUG_ON);
+			BAD_WITH(r, flags, CONTROL_F_DEBUG_OFF);
 		}
 		if (verb != CONTROL_CONNECT) {
 			BAD_WITH(r, timeout_ms, 1);
@@ -74,6 +76,13 @@ START_TEST(ranges)
 	r = request(CONTROL_LOG);
 	r.level = LOG_LVL_PACKET;
 	r.flags = CONTROL_F_FOLLOW | CONTROL_F_SET_LEVEL | CONTROL_F_JSON;
+	GOOD(r);
+	BAD_WITH(r, flags, CONTROL_F_DEBUG_ON | CONTROL_F_DEBUG_OFF);
+	BAD_WITH(r, flags, CONTROL_F_DEBUG_ON | CONTROL_F_FOLLOW);
+	BAD_WITH(r, flags, CONTROL_F_DEBUG_OFF | CONTROL_F_SET_LEVEL);
+	r.flags = CONTROL_F_DEBUG_ON | CONTROL_F_JSON;
+	GOOD(r);
+	r.flags = CONTROL_F_DEBUG_OFF;
 	GOOD(r);
 	r = request(CONTROL_EXPLAIN);
 	r.port = 65535;

@@ -69,7 +69,7 @@ START_TEST(judges_the_head)
 	BAD_WITH(m, false, n_fds, HELPER_MAX_FDS + 1);
 	for (type = 0; type < 70; type++) {	/* direction, and nothing unknown */
 		m = message(type, 0);
-		if (type < HELPER_FILE || (type > HELPER_RELOAD && type < HELPER_WANT_SOCKETS) ||
+		if (type < HELPER_FILE || (type > HELPER_LOG_END && type < HELPER_WANT_SOCKETS) ||
 		    type > HELPER_RELOADED) {
 			BAD(m, false);
 			BAD(m, true);
@@ -116,7 +116,7 @@ START_TEST(judges_files)
 	BAD_WITH(m, false, n_fds, 0);
 	BAD_WITH(m, false, n_fds, 2);
 	BAD_WITH(m, false, u.file.file, 0);
-	BAD_WITH(m, false, u.file.file, HELPER_FILE_RESOLV + 1);
+	BAD_WITH(m, false, u.file.file, HELPER_FILE_LOG + 1);
 	BAD_WITH(m, false, u.file.index, 1);
 	m.u.file.file = HELPER_FILE_PIN;
 	m.u.file.index = PROFILE_MAX_PINS - 1;

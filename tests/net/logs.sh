@@ -1,0 +1,94 @@
+#!/bin/bash
+# logs - what each level says at run time, and `log --debug on|off`: a file for
+# each engine, opened and rotated by the daemon, written by the engine.
+# shellcheck source=tests/net/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+net_up
+company
+profile corp 'support:LogLevel = info'
+daemon_up
+L=$WORK/log/corp.log
+
+engine_pid() { pgrep -P "$DAEMON_PID" -x apptunnel-engin | head -1; }
+says() { # WHAT PATTERN FILE
+	if grep -qE "$2" "$3"; then pass "$1"; else fail "$1: $(tail -2 "$3")"; fi
+}
+silent() {
+	if grep -qE "$2" "$3"; then fail "$1: $(grep -E -m1 "$2" "$3")"; else pass "$1"; fi
+}
+fetch() { dev curl -s -o /dev/null --max-time 5 "http://web.corp.internal/?Secret=$RANDOM"; }
+lines() { # LEVEL - what the log says of one fetch at that level
+	atp log corp --level "$1" >/dev/null 2>&1
+	atp log corp >"$WORK/before" 2>/dev/null
+	fetch
+	atp log corp 2>/dev/null | tail -n +"$(($(wc -l <"$WORK/before") + 1))" >"$WORK/lines"
+}
+
+# ---- the switch, before anything is connected -----------------------------------------
+atp log --debug on >"$WORK/out" 2>&1
+equal "log --debug on, nothing connected" "0" "$?"
+says "it says where" "$WORK/log/PROFILE.log" "$WORK/out"
+atp connect corp --timeout 20 >/dev/null 2>&1
+fetch
+says "the engine's first line is in it" ' info engine.start: profile corp' "$L"
+says "level debug" ' debug session.tcp: ' "$L"
+silent "no flows" 'Z session ' "$L"
+equal "mode of the file" "600 700" "$(stat -c %a "$L" "$WORK/log" | xargs)"
+lines packet
+says "packets too when the level says so" ' packet packet: up ' "$L"
+silent "never payload" 'Secret' "$L"
+
+# a long one is rotated, and the engine goes on in the new one
+dev truncate -s 9M "$L"
+if wait_for 4 test -e "$L.1"; then pass "a long log is rotated"; else fail "it is not rotated"; fi
+fetch
+if wait_for 3 grep -q ' session flow.open' "$L"; then pass "the engine writes to the new one"; else fail "nothing in the new one"; fi
+dev truncate -s 9M "$L"
+sleep 2.5
+equal "one old one is kept" "corp.log corp.log.1" "$(cd "$WORK/log" && echo corp.log*)"
+
+# an engine that starts again
+kill -KILL "$(engine_pid)"
+wait_for 8 state_is up
+if wait_for 5 grep -q ' info engine.start: profile corp' "$L"; then pass "the next engine writes there too"; else fail "the next engine writes nothing"; fi
+
+atp log --debug off >/dev/null 2>&1
+equal "log --debug off" "0" "$?"
+size=$(stat -c %s "$L")
+atp log corp --level debug >/dev/null 2>&1
+fetch
+equal "not a byte more" "$size" "$(stat -c %s "$L")"
+kill -0 "$(engine_pid)" && pass "the engine lives" || fail "the engine died"
+
+# a folder that others may write to is not used
+chmod 777 "$WORK/log"
+atp log --debug on >/dev/null 2>"$WORK/err"
+equal "a folder that others may write to: exit" "1" "$?"
+says "and it says why" 'must belong to root' "$WORK/err"
+chmod 700 "$WORK/log"
+atp log corp --debug on >/dev/null 2>"$WORK/err"
+equal "with a name: usage" "2" "$?"
+atp log --debug maybe >/dev/null 2>"$WORK/err"
+equal "neither on nor off: usage" "2" "$?"
+equal "as JSON" "true" "$(atp log --debug on --json | python3 -c 'import json,sys; print(str(json.load(sys.stdin)["debug_log"]).lower())')"
+atp log --debug off >/dev/null
+
+# ---- levels at run time ------------------------------------------------------------------
+for level in error warning info debug; do
+	lines $level
+	silent "$level: no flow, no packet" 'Z (session|packet) ' "$WORK/lines"
+done
+lines session
+says "session: a flow's opening with verdict and reason" 'flow.open: tcp .* port 80: tunnel, 10\.1\.0\.10 is in IPRoutes' "$WORK/lines"
+says "session: its end with bytes" 'flow.end: tcp .* port 80: finished, [0-9]+ bytes up, [0-9]+ down' "$WORK/lines"
+silent "session: no packet" 'Z packet ' "$WORK/lines"
+lines packet
+says "packet: a question" 'dns.query: .* asks web.corp.internal type 1' "$WORK/lines"
+says "packet: its answer" 'dns.answer: .*: web.corp.internal code 0' "$WORK/lines"
+says "packet: lengths" 'packet: down [0-9]+ bytes, tcp 10\.1\.0\.10 port 80 to ' "$WORK/lines"
+silent "packet: never payload" 'Secret' "$WORK/lines"
+
+atp disconnect corp >/dev/null 2>&1
+kill_pid "$DAEMON_PID" TERM
+finish
