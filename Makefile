@@ -202,6 +202,7 @@ bench: setup ## reading a large profile; throughput beside a plain TLS relay
 	$(Q)$(MAKE) --no-print-directory all $(OUT)/bench/flat
 	@tests/bench/profile
 	@tests/bench/run
+	@tests/bench/mdm
 
 lint: ## static checks: compiler tidy, shellcheck, include arrows, banned functions
 	@scripts/lint
@@ -217,7 +218,7 @@ install: all ## DESTDIR= PREFIX= SYSCONFDIR=
 		$(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 \
 		$(DESTDIR)$(SYSCONFDIR)/apptunnel/profiles.d
 	install -m 755 $(OUT)/apptunneld $(DESTDIR)$(PREFIX)/sbin/
-	install -m 755 $(OUT)/apptunnel $(OUT)/sentry $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(OUT)/apptunnel $(OUT)/sentry scripts/mdm-push $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(OUT)/apptunnel-engine $(OUT)/apptunnel-parser $(DESTDIR)$(LIBEXECDIR)/
 	install -m 644 docs/man/*.1 $(DESTDIR)$(MANDIR)/man1/
 	install -m 644 docs/man/*.5 $(DESTDIR)$(MANDIR)/man5/
