@@ -54,7 +54,7 @@ static const struct verb verbs[] = {
 	  "  show FILE|NAME    each key with its value in effect, and where that comes from;\n"
 	  "                    --ini: as a profile again\n"
 	  "  list              the profiles there are, and whether they are valid\n"
-	  "  diff A B          what would be in effect in B, and is not in A\n"
+	  "  diff A B          keys and system changes by which B differs from A\n"
 	  "  test CASES [--profile FILE|NAME]\n"
 	  "                    does it decide so?  Lines as: tcp 10.1.2.3:443 -> tunnel\n"
 	  "  import FILE [-o FILE] [--payload N] [--force]\n"

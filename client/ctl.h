@@ -34,6 +34,7 @@ int ctl_version(const struct ctl_opts *o, int argc, char **argv);
 int ctl_plan(const struct ctl_opts *o, int argc, char **argv);		/* ctl_plan.c, offline */
 int ctl_explain(const struct ctl_opts *o, int argc, char **argv);	/* ctl_explain.c */
 int ctl_profile(const struct ctl_opts *o, int argc, char **argv);	/* ctl_profile.c */
+int ctl_profile_diff(const struct ctl_opts *o, int argc, char **argv);	/* ctl_diff.c */
 int ctl_profile_test(const struct ctl_opts *o, int argc, char **argv);	/* ctl_cases.c */
 int ctl_profile_import(const struct ctl_opts *o, int argc, char **argv);	/* ctl_import.c */
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "client/ctl_load.h"
-#include "profiles/diff.h"
 #include "profiles/schema_doc.h"
 #include "profiles/show.h"
 #include "profiles/text.h"
@@ -87,42 +86,6 @@ static int profile_show(const struct ctl_opts *o, int argc, char **argv)
 	else
 		show_text(l.p, &l.o, l.path, &t);
 	code = print_text(&t);
-	ctl_loaded_free(&l);
-	return code;
-}
-
-/* ---- diff -------------------------------------------------------------------------------- */
-
-static int print_diff(const struct ctl_opts *o, const struct ctl_loaded *l, const struct ctl_loaded *m)
-{
-	struct diff_side a = { l->p, &l->o, l->path, l->folder };
-	struct diff_side b = { m->p, &m->o, m->path, m->folder };
-	struct text t = { 0 };
-	int n = o->json ? diff_json(&a, &b, &t) : diff_text(&a, &b, &t);
-
-	if (n < 0) {
-		text_free(&t);
-		return ctl_print(NULL);
-	}
-	if (!n && !o->json) {
-		fprintf(stderr, "%s and %s: the same is in effect\n", l->path, m->path);
-		return CTL_DONE;
-	}
-	return print_text(&t);
-}
-
-static int profile_diff(const struct ctl_opts *o, int argc, char **argv)
-{
-	struct ctl_loaded l, m;
-	int code = load_good(o, argv[argc - 2], &l);
-
-	if (code)
-		return code;
-	code = load_good(o, argv[argc - 1], &m);
-	if (!code) {
-		code = print_diff(o, &l, &m);
-		ctl_loaded_free(&m);
-	}
 	ctl_loaded_free(&l);
 	return code;
 }
@@ -231,7 +194,7 @@ static const struct sub {
 	{ "check", profile_check, 1, 1, "FILE|NAME [--json]" },
 	{ "show", profile_show, 1, 2, "FILE|NAME [--json|--ini]" },
 	{ "list", profile_list, 0, 0, "[--json]" },
-	{ "diff", profile_diff, 2, 2, "FILE|NAME FILE|NAME [--json]" },
+	{ "diff", ctl_profile_diff, 2, 2, "FILE|NAME FILE|NAME [--json]" },
 	{ "test", ctl_profile_test, 1, 3, "CASES [--profile FILE|NAME] [--json]" },
 	{ "import", ctl_profile_import, 1, 7, "FILE [-o FILE] [--payload N] [--force] [--json]" },
 	{ "example", profile_example, 0, 0, "" },

@@ -229,7 +229,7 @@ int diff_json(const struct diff_side *a, const struct diff_side *b, struct text 
 		values_free(&d.a);
 		values_free(&d.b);
 	}
-	text_addf(t, "%s]}\n", n ? "\n" : "");
+	text_addf(t, "%s], \"commands\": [", n ? "\n" : "");
 	if (!r && t->failed)
 		r = -ENOMEM;
 	return r ? r : n;

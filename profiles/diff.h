@@ -25,7 +25,8 @@ int diff_text(const struct diff_side *a, const struct diff_side *b, struct text 
 
 /*
  * diff_json() - {"version": 1, "from": {"profile", "file"}, "to": {...}, "changes":
- * [{"section", "key", "from", "to", "removed", "added"}]}; the last two of lists only
+ * [{"section", "key", "from", "to", "removed", "added"}], "commands": [; the last two of a
+ * change of lists only.  The caller adds what would change of the machine, and "]}".
  * Return: as diff_text()
  */
 int diff_json(const struct diff_side *a, const struct diff_side *b, struct text *t);

@@ -148,6 +148,20 @@ with tempfile.TemporaryDirectory() as folder:
     changes = {c["key"]: c for c in json.loads(out)["changes"]}
     report(sorted(changes) == ["ExcRoutes", "MTU"] and changes["MTU"]["to"] == 1300 and
            changes["ExcRoutes"]["added"] == ["10.10.0.0/16"], "diff as JSON", out)
+    # the commands are those of the two plans: applied to the one they give the other
+    plans = []
+    for path in corp, other:
+        plan = [line[4:] for line in run("plan", path)[1].splitlines()]
+        plans.append([line.replace('"apptunnel other"', '"apptunnel corp"') for line in plan])
+    commands = json.loads(out)["commands"]
+    added = [c for c in commands if " delete " not in c]
+    gone = [c.replace(" delete ", " add ") for c in commands if " delete " in c]
+    new = [c for c in plans[1] if c not in plans[0] or c.startswith("nft -f")]
+    old = [c for c in plans[0] if c not in plans[1] and " route add " in c]
+    report(len(new) > 2 and added == new and sorted(gone) == sorted(old) and commands == added + [c for c in commands if " delete " in c],
+           "diff: what of the machine would change, new before old", "\n".join(commands + ["--"] + new + ["--"] + old))
+    text = run("profile", "diff", corp, other)[1]
+    report([line[4:] for line in text.splitlines() if line.startswith("[#] ")] == commands, "diff in words has the same commands", text)
     code, out, err = run("profile", "diff", corp, f"{folder}/none.ini")
     report(code == 10 and not out and "none.ini" in err, "diff with a file that is not there: exit 10", err)
     broken = write(f"{folder}/broken.ini", "[tunnel]\nMTU = 1\n")

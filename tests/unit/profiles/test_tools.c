@@ -237,6 +237,7 @@ START_TEST(differences_as_json)
 	ck_assert_int_eq(try_read(&x, REQUIRED "[tunnel]\nExcRoutes = 10.1.0.0/16\n", "x", "/o"), 0);
 	ck_assert_int_eq(try_read(&y, REQUIRED "[lock]\nAllowInbound = false\n", "y", "/o"), 0);
 	ck_assert_int_eq(diff_json(&x.side, &y.side, &t), 2);
+	text_add(&t, "]}");
 	j = json_loads(t.s, JSON_REJECT_DUPLICATES, &e);
 	ck_assert_msg(j != NULL, "%s: %s", e.text, t.s);
 	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(j, "to"), "file")), "y");
