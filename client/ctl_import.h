@@ -26,7 +26,7 @@
 #define IMPORT_NODES_MAX	20000u	/* elements of a file, shared ones each time they are used */
 #define IMPORT_BYTES_MAX	(4u << 20)	/* bytes in all strings together, counted so */
 #define IMPORT_NOTES_MAX	1000u	/* lines of the list; one more says that there are others */
-#define IMPORT_VALUES_MAX	4000u
+#define IMPORT_VALUES_MAX	20000u	/* more than two full lists of routes */
 #define IMPORT_CERTS_MAX	32u
 #define IMPORT_CERT_MAX		(64u << 10)	/* bytes of one payload with certificates */
 #define IMPORT_TEXT_MAX		600	/* bytes of a sentence */

@@ -15,7 +15,8 @@
 
 #define LINE_ROOM	900u	/* bytes of a list in one line; the reader takes 1,022 */
 #define STEM		"imported"
-#define ROUNDS_MAX	64u	/* of reading and taking out */
+/* of reading and taking out: each key and each rule can go once */
+#define ROUNDS_MAX	(SCHEMA_KEYS + SCHEMA_RULES_MAX + 1)
 
 /* ---- text ------------------------------------------------------------------------------------- */
 
@@ -161,7 +162,7 @@ static bool may_stay(enum finding_code code)
 /* Not the value is wrong, but there is no way to write it. */
 static bool is_form(enum finding_code code)
 {
-	return finding_code_name(code)[1] == '1';
+	return finding_code_name(code)[1] == '1' && code != FC_LONG_LINE;
 }
 
 /*
@@ -228,8 +229,8 @@ static void list_finding(struct import_result *r, const char *ini, const struct 
 		import_note(r, IMPORT_MISSING, f->key, "%s", f->text);
 	else if (finding_code_is_error(f->code) || f->code == FC_OUT_OF_SCOPE)
 		import_note(r, IMPORT_UNSUPPORTED, f->line && key_at(ini, f->line, &hit) ?
-			    where_of(r, &hit) : "-", "%s: %s (%s)", f->key, f->text,
-			    finding_code_name(f->code));
+			    where_of(r, &hit) : "-", "%s%s%s (%s)", strcmp(f->key, "-") ? f->key : "",
+			    strcmp(f->key, "-") ? ": " : "", f->text, finding_code_name(f->code));
 }
 
 /*

@@ -63,8 +63,12 @@ static const struct vendor_key {
 	{ "matchdomains", K_MATCH },
 	{ "matchdomainlist", K_MATCH },
 	{ "splitdomainslist", K_MATCH },
+	{ "safaridomain", K_TRIGGER_DOMAINS },
 	{ "safaridomains", K_TRIGGER_DOMAINS },
+	{ "maildomain", K_CONNECT_DOMAINS },
 	{ "maildomains", K_CONNECT_DOMAINS },
+	{ "calendardomain", K_CONNECT_DOMAINS },
+	{ "contactdomain", K_CONNECT_DOMAINS },
 	{ "calendardomains", K_CONNECT_DOMAINS },
 	{ "contactdomains", K_CONNECT_DOMAINS },
 	{ "contactsdomains", K_CONNECT_DOMAINS },
@@ -488,6 +492,14 @@ static void carry_list(const struct carrying *c, const struct node *n)
 		good = list_text(c, &l, number, strlen(number));
 	} else {
 		refuse_type(c, n, "a list");
+		good = false;
+	}
+	if (good && l.n > schema[c->id].max) {
+		char why[IMPORT_TEXT_MAX];
+
+		snprintf(why, sizeof(why), "%zu values, at most %" PRIu64 " are accepted", l.n,
+			 schema[c->id].max);
+		refuse(c, why);
 		good = false;
 	}
 	if (good && !l.n)

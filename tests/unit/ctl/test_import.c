@@ -223,6 +223,31 @@ START_TEST(one_byte_more_than_a_mebibyte_is_refused)
 }
 END_TEST
 
+/* A list that is too long for its key is left out whole, not cut. */
+START_TEST(a_list_is_carried_whole_or_not)
+{
+	struct text t = { 0 };
+	char *whole, *none;
+	unsigned int i;
+
+	text_add(&t, "{\"SentryServer\": \"sentry.example.com\", \"IPRoutes\": \"");
+	for (i = 0; i < PROFILE_MAX_PREFIXES; i++)
+		text_addf(&t, "%s10.%u.%u.0/24", i ? ";" : "", i >> 8, i & 255);
+	text_add(&t, "\"}");
+	whole = imported("routes", (uint8_t *)t.s, t.n, import_in_child);
+	ck_assert(strstr(whole, "IPRoutes.1 = \"10.0.0.0/24;") != NULL);
+	ck_assert(strstr(whole, ";10.31.255.0/24\"\n") != NULL);
+	t.n -= 2;
+	text_add(&t, ";10.32.0.0/24\"}");
+	none = imported("routes", (uint8_t *)t.s, t.n, import_in_child);
+	ck_assert(strstr(none, "IPRoutes.1") == NULL);
+	ck_assert(strstr(none, "not-carried: IPRoutes: 8193 values, at most 8192 are accepted") != NULL);
+	free(whole);
+	free(none);
+	text_free(&t);
+}
+END_TEST
+
 /* ---- the verb ------------------------------------------------------------------------------------ */
 
 static char dir[] = "/tmp/test-import-XXXXXX";
@@ -442,6 +467,7 @@ int main(void)
 	tcase_add_test(data, data_files_become_what_is_expected);
 	tcase_add_test(data, damaged_files_are_refused_or_read);
 	tcase_add_test(data, one_byte_more_than_a_mebibyte_is_refused);
+	tcase_add_test(data, a_list_is_carried_whole_or_not);
 	tcase_add_checked_fixture(verb, enter, leave);
 	tcase_add_test(verb, files_are_written_with_their_modes);
 	tcase_add_test(verb, nothing_is_written_over_unless_forced);
