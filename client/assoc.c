@@ -234,8 +234,10 @@ static struct assoc *assoc_new(struct tunnel *t, const struct assoc_key *key)
 	a->last = t->now;
 	age_append(&t->assocs->idle[true], a);
 	t->assocs->n++;
-	if (key->proto == MUX_UDP)
+	if (key->proto == MUX_UDP) {
 		t->counters.udp_assocs++;
+		t->counters.udp_total++;
+	}
 	return a;
 }
 

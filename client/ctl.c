@@ -39,7 +39,9 @@ static const struct verb verbs[] = {
 	  "Example: apptunnel connect corp --timeout 60\n" },
 	{ "disconnect", ctl_disconnect, "[NAME]", "end the tunnel and undo everything",
 	  "Example: apptunnel disconnect corp\n" },
-	{ "status", ctl_status, "[NAME] [--json]", "what is, since when and why",
+	{ "status", ctl_status, "[NAME] [--history] [--json]", "what is, since when and why",
+	  "  --history      usage per day instead: time, sessions, flows, bytes (kept on this\n"
+	  "                 machine only, unless AnalyticsEnabled = false)\n"
 	  "Example: apptunnel status --json\n" },
 	{ "plan", ctl_plan, "[NAME|FILE] [--profile FILE] [--json]",
 	  "what connecting would change on this machine",

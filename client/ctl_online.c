@@ -100,27 +100,34 @@ int ctl_connect(const struct ctl_opts *o, int argc, char **argv)
 	return c ? c : ctl_request(o, &req);
 }
 
-/* A verb with nothing but a name. */
-static int simple(const struct ctl_opts *o, enum control_verb verb, int argc, char **argv)
+int ctl_disconnect(const struct ctl_opts *o, int argc, char **argv)
 {
 	static const struct option options[] = { { NULL, 0, NULL, 0 } };
-	struct control_request req = request(o, verb);
+	struct control_request req = request(o, CONTROL_DISCONNECT);
 	int c;
 
 	if (getopt_long(argc, argv, "", options, NULL) != -1)
 		return CTL_USAGE;
-	c = take_name(argv[0], argc, argv, &req);
+	c = take_name("disconnect", argc, argv, &req);
 	return c ? c : ctl_request(o, &req);
-}
-
-int ctl_disconnect(const struct ctl_opts *o, int argc, char **argv)
-{
-	return simple(o, CONTROL_DISCONNECT, argc, argv);
 }
 
 int ctl_status(const struct ctl_opts *o, int argc, char **argv)
 {
-	return simple(o, CONTROL_STATUS, argc, argv);
+	static const struct option options[] = {
+		{ "history", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 }
+	};
+	struct control_request req = request(o, CONTROL_STATUS);
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c != 'h')
+			return CTL_USAGE;
+		req.flags |= CONTROL_F_HISTORY;
+	}
+	c = take_name("status", argc, argv, &req);
+	return c ? c : ctl_request(o, &req);
 }
 
 int ctl_log(const struct ctl_opts *o, int argc, char **argv)

@@ -235,6 +235,7 @@ void daemon_link_ready(struct engine *e, uint64_t now)
 		case HELPER_OFFER:
 		case HELPER_STATE:
 		case HELPER_RELOADED:
+		case HELPER_USAGE:
 			break;	/* not of this direction: helper_msg_check() refused them */
 		}
 	}
@@ -261,6 +262,13 @@ void daemon_link_reloaded(int error, const char *why)
 	log_printable(why, strlen(why), m.u.reloaded.text, sizeof(m.u.reloaded.text));
 	if (helper_send(HELPER_FD, &m, NULL, 0) < 0)
 		LOG(LOG_LVL_ERROR, "daemon.reloaded", "the daemon takes no message");
+}
+
+int daemon_link_usage(const struct usage_totals *t)
+{
+	struct helper_msg m = { .type = HELPER_USAGE, .u.usage = *t };
+
+	return helper_send(HELPER_FD, &m, NULL, 0);
 }
 
 void daemon_link_state(struct engine *e)

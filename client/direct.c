@@ -240,6 +240,7 @@ static int direct_new(struct tunnel *t, const struct direct_key *key, struct dir
 	age_append(&t->directs->idle[true], d);
 	t->directs->n++;
 	t->counters.udp_direct++;
+	t->counters.udp_total++;
 	*out = d;
 	return 0;
 fail:

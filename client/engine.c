@@ -176,6 +176,8 @@ static uint64_t engine_timers(struct engine *e)
 	uint64_t now = loop_now(), until, t;
 
 	until = link_timer(e, now);
+	t = usage_timer(e, now);
+	until = t < until ? t : until;
 	t = standby_timer(e, now);
 	until = t < until ? t : until;
 	t = resolver_timer(e->resolver, now);
@@ -208,6 +210,7 @@ static void engine_run(struct engine *e)
 	while (!e->stopping)
 		engine_turn(e, engine_timers(e));
 	link_stop(e, loop_now());
+	usage_tell(e, loop_now());
 }
 
 static void engine_free(struct engine *e)

@@ -79,6 +79,9 @@ struct engine {
 	bool state_unsaid, attempts_over;
 	uint64_t since_wall;		/* when the state was entered, Unix seconds */
 
+	struct usage_totals usage;	/* as the daemon knows it */
+	uint64_t usage_at;		/* when it is told next, us */
+
 	struct control *controls;
 	uint32_t n_controls;
 };
@@ -177,6 +180,14 @@ const struct link_start *standby_waits(const struct engine *e);
 const struct profile *standby_profile(const struct engine *e);
 void standby_applied(struct engine *e, int error, uint64_t now);
 void standby_free(struct engine *e);
+
+/* daemon_link_usage() - Return: 0 or a negative errno: say it again later */
+int daemon_link_usage(const struct usage_totals *t);
+
+/* ---- usage.c ------------------------------------------------------------------ */
+
+void usage_tell(struct engine *e, uint64_t now);	/* if it is news */
+uint64_t usage_timer(struct engine *e, uint64_t now);	/* the next deadline, us */
 
 /* ---- control.c, status.c ------------------------------------------------------ */
 

@@ -69,7 +69,7 @@ bool tunnel_wants_session(const struct tunnel *t);
 
 struct tunnel_counters {
 	uint64_t tcp_open, tcp_total, tcp_refused, tcp_reset;
-	uint64_t udp_assocs, udp_direct, udp_dropped, echo;
+	uint64_t udp_assocs, udp_direct, udp_total, udp_dropped, echo;
 	uint64_t dns_queries, dns_failures;
 	uint64_t bytes_up, bytes_down;			/* payload */
 };

@@ -13,6 +13,7 @@
 
 #include "platform/daemon.h"
 #include "platform/report.h"
+#include "platform/usage.h"
 
 #define EXIT_UNEXPECTED	1
 #define EXIT_USAGE	2
@@ -152,6 +153,29 @@ static void hand_over(struct client *c, struct slot *s)
 	client_exit(c, EXIT_UNEXPECTED);
 }
 
+/* Of the profile that is named, in use, or the only one there is. */
+static void history(struct daemon *d, struct client *c, const struct slot *s)
+{
+	char stems[FILES_LIST_MAX][FILES_STEM_MAX];
+	int n;
+
+	if (s || c->req.profile[0]) {
+		usage_request(d, c, s ? s->stem : c->req.profile);
+		return;
+	}
+	n = files_list(d->o.profile_dir, stems);
+	if (n == 1) {
+		usage_request(d, c, stems[0]);
+	} else if (n <= 0) {
+		client_say(c, "err", "apptunnel: no profile in %s", d->o.profile_dir);
+		client_exit(c, EXIT_NO_PROFILE);
+	} else {
+		client_say(c, "err", "apptunnel: the history of which profile? There are:");
+		say_names(c, stems, n);
+		client_exit(c, EXIT_USAGE);
+	}
+}
+
 static void question(struct daemon *d, struct client *c)
 {
 	struct slot *s;
@@ -160,6 +184,10 @@ static void question(struct daemon *d, struct client *c)
 	s = c->req.profile[0] ? supervise_find(d, c->req.profile) : only_slot(d, c, &none);
 	if (!s && !c->req.profile[0] && !none)
 		return;		/* answered */
+	if (c->req.flags & CONTROL_F_HISTORY) {
+		history(d, c, s);
+		return;
+	}
 	if (s && s->phase == SLOT_RUNNING && s->started) {
 		hand_over(c, s);
 		return;

@@ -41,6 +41,7 @@ enum control_verb {
 #define CONTROL_F_SET_LEVEL	0x08u	/* log: level is to be set */
 #define CONTROL_F_DEBUG_ON	0x10u	/* log, alone: the daemon's debug logging */
 #define CONTROL_F_DEBUG_OFF	0x20u
+#define CONTROL_F_HISTORY	0x40u	/* status: usage per day, from the daemon */
 #define CONTROL_F_FORCE		0x100u	/* connect, root only: an older Version too */
 
 struct control_request {

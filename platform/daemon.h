@@ -124,6 +124,7 @@ struct slot {
 	uint64_t watch_at;	/* refused or failed: look whether they changed */
 	uint64_t sweep_at;	/* look after connections from outside; DAEMON_NEVER */
 	bool applied;		/* an offer of this engine stands */
+	struct usage_totals usage;	/* what this engine said last */
 
 	/* as the engine says */
 	uint8_t state, exit, attempts_over;

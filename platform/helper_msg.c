@@ -102,6 +102,8 @@ int control_request_check(const struct control_request *r)
 		flags = CONTROL_F_KEEP_TRYING | CONTROL_F_FORCE;
 		break;
 	case CONTROL_STATUS:
+		flags = CONTROL_F_JSON | CONTROL_F_HISTORY;
+		break;
 	case CONTROL_EXPLAIN:
 		flags = CONTROL_F_JSON;
 		break;
@@ -148,6 +150,8 @@ static bool from_engine_sound(const struct helper_msg *m)
 		return m->u.state.state < SESSION_STATES &&
 		       m->u.state.exit <= HELPER_EXIT_MAX && m->u.state.attempts_over <= 1 &&
 		       text_sound(m->u.state.text, sizeof(m->u.state.text));
+	case HELPER_USAGE:
+		return true;	/* any numbers: they are added with care */
 	case HELPER_RELOADED:
 		return m->u.reloaded.error <= 0 &&
 		       text_sound(m->u.reloaded.text, sizeof(m->u.reloaded.text));

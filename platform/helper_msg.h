@@ -37,6 +37,7 @@ enum helper_type {
 	HELPER_OFFER,		/* u.offer: apply the tunnel stage of the plan */
 	HELPER_STATE,		/* u.state: the session changed its state */
 	HELPER_RELOADED,	/* answer to RELOAD: u.reloaded */
+	HELPER_USAGE,		/* u.usage: once a minute, and at the end */
 };
 
 /*
@@ -83,6 +84,14 @@ enum session_state {
 	SESSION_RECONNECTING, SESSION_REFUSED, SESSION_FAILED, SESSION_STATES
 };
 
+/* What was carried since the engine started; numbers only, all of 64 bits. */
+struct usage_totals {
+	uint64_t up_s;			/* with a session */
+	uint64_t sessions;
+	uint64_t tcp, udp, dns;		/* connections, ports of apps, queries */
+	uint64_t bytes_up, bytes_down;	/* payload */
+};
+
 struct helper_msg {
 	uint32_t magic;
 	uint16_t type;
@@ -106,6 +115,7 @@ struct helper_msg {
 			int32_t error;		/* 0, or a negative errno: nothing changed */
 			char text[512];		/* printable, NUL-terminated; why */
 		} reloaded;
+		struct usage_totals usage;
 		struct {
 			uint8_t state;		/* enum session_state */
 			uint8_t exit;		/* exit code this cause stands for; 0: none */

@@ -16,6 +16,7 @@
 #include "platform/daemon.h"
 #include "platform/offer.h"
 #include "platform/report.h"
+#include "platform/usage.h"
 
 enum { EXIT_NOT_UP = 4, EXIT_SYSTEM = 15 };
 
@@ -116,10 +117,33 @@ void serve_start(struct daemon *d, struct slot *s)
 	files_close_identity(&s->files);
 	close_snapshots(s);
 	debuglog_start(d, s);
+	usage_start(d, s);
+}
+
+/* What an engine said last is read when it has ended already. */
+static void last_words(struct slot *s)
+{
+	int fds[HELPER_MAX_FDS], n;
+	struct usage_totals usage;
+	struct helper_msg msg;
+	bool told = false;
+
+	for (n = 0; n < DAEMON_WORDS_BURST && helper_recv(s->sock, &msg, fds) > 0; n++) {
+		while (msg.n_fds)
+			close(fds[--msg.n_fds]);
+		if (msg.type == HELPER_USAGE) {
+			usage = msg.u.usage;
+			told = true;
+		}
+	}
+	if (told)
+		usage_report(s->d, s, &usage);
 }
 
 void serve_close(struct slot *s)
 {
+	if (s->sock >= 0 && s->started)
+		last_words(s);
 	if (s->sock >= 0)
 		close(s->sock);
 	s->sock = -1;
@@ -412,6 +436,8 @@ static const char *misbehaves(struct slot *s, const struct helper_msg *m, uint64
 {
 	if (m->type == HELPER_OFFER)
 		return words_take(s, DAEMON_WORDS_OFFER, now) ? NULL : "offers too often";
+	if (m->type == HELPER_USAGE)	/* a file is written */
+		return words_take(s, DAEMON_WORDS_OFFER, now) ? NULL : "counts too often";
 	if (m->type != HELPER_STATE)
 		return NULL;	/* sockets have a bucket of their own */
 	if (!words_take(s, 1, now))
@@ -443,8 +469,11 @@ static bool serve_message(struct daemon *d, struct slot *s)
 		serve_close(s);
 		return false;
 	}
-	if (s->phase != SLOT_RUNNING)
+	if (s->phase != SLOT_RUNNING) {
+		if (msg.type == HELPER_USAGE)
+			usage_report(d, s, &msg.u.usage);
 		return true;	/* being stopped: read, but done no more */
+	}
 	why = misbehaves(s, &msg, d->now);
 	if (why) {
 		report(REPORT_ERROR, "engine.unsound", "%s: the engine %s: ending it", s->stem,
@@ -462,6 +491,9 @@ static bool serve_message(struct daemon *d, struct slot *s)
 		return false;	/* it takes its time: the others first */
 	case HELPER_STATE:
 		serve_state(d, s, &msg);
+		break;
+	case HELPER_USAGE:
+		usage_report(d, s, &msg.u.usage);
 		break;
 	}
 	return s->sock >= 0;

@@ -246,7 +246,7 @@ const struct schema_key schema[SCHEMA_KEYS] = {
 	.example = "helpdesk@example.com" },
 [K_ANALYTICS] = {
 	.section = "support", .name = "AnalyticsEnabled", BOOL, AT(analytics), .fallback = "true",
-	.state = STATE_NOT_YET, .help = "keep a local history of usage" },
+	.help = "keep a local history of usage per day; `status --history` shows it" },
 };
 
 const struct schema_alias schema_aliases[] = {

@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size && (data[size - 1] & 1))	/* past the first gate more often than by chance */
 		m.magic = HELPER_MAGIC;
 	if (helper_msg_check(&m, true) == 0) {
-		assert(m.n_fds == 0 && m.type >= HELPER_WANT_SOCKETS && m.type <= HELPER_RELOADED);
+		assert(m.n_fds == 0 && m.type >= HELPER_WANT_SOCKETS && m.type <= HELPER_USAGE);
 		if (m.type == HELPER_OFFER)
 			sound_offer(&m.u.offer);
 		if (m.type == HELPER_STATE)

@@ -89,6 +89,36 @@ says "packet: its answer" 'dns.answer: .*: web.corp.internal code 0' "$WORK/line
 says "packet: lengths" 'packet: down [0-9]+ bytes, tcp 10\.1\.0\.10 port 80 to ' "$WORK/lines"
 silent "packet: never payload" 'Secret' "$WORK/lines"
 
+# ---- usage per day ----------------------------------------------------------------------
+day() { # FIELD - of the last day
+	atp status corp --history --json | python3 -c '
+import json, sys, time
+h = json.load(sys.stdin)
+assert h["version"] == 1 and h["profile"] == "corp", h
+print(h["days"][-1][sys.argv[1]] if h["days"] else "none")' "$1"
+}
+fetch
 atp disconnect corp >/dev/null 2>&1
+equal "the engine that was killed and the one after it" "2" "$(day sessions)"
+[ "$(day tcp)" -ge 5 ] && pass "connections" || fail "connections: $(day tcp)"
+[ "$(day bytes_down)" -gt 500 ] && pass "bytes" || fail "bytes: $(day bytes_down)"
+before=$(day tcp)
+kill_pid "$DAEMON_PID" TERM
+daemon_up
+atp connect corp --timeout 20 >/dev/null 2>&1
+fetch
+atp disconnect >/dev/null 2>&1
+equal "the next daemon goes on" "$((before + 1))" "$(day tcp)"
+atp status --history >"$WORK/out"
+says "as text" "^sum .*:.* KiB" "$WORK/out"
+equal "nothing but numbers" "600" "$(stat -c %a "$WORK/state/usage/corp")"
+silent "no names" 'corp|internal' "$WORK/state/usage/corp"
+profile corp 'support:AnalyticsEnabled = false'
+atp connect corp --timeout 20 >/dev/null 2>&1
+fetch
+atp status corp --history >"$WORK/out"
+says "AnalyticsEnabled = false" 'no history is kept' "$WORK/out"
+atp disconnect >/dev/null 2>&1
+equal "and none is kept" "none" "$(day tcp)"
 kill_pid "$DAEMON_PID" TERM
 finish

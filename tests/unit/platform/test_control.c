@@ -49,6 +49,9 @@ START_TEST(every_verb)
 			BAD_WITH(r, flags, CONTROL_F_DEBUG_ON);
 			BAD_WITH(r, flags, CONTROL_F_DEBUG_OFF);
 		}
+		if (verb != CONTROL_STATUS) {
+			BAD_WITH(r, flags, CONTROL_F_HISTORY);
+		}
 		if (verb != CONTROL_CONNECT) {
 			BAD_WITH(r, timeout_ms, 1);
 			BAD_WITH(r, flags, CONTROL_F_KEEP_TRYING);

@@ -70,7 +70,7 @@ START_TEST(judges_the_head)
 	for (type = 0; type < 70; type++) {	/* direction, and nothing unknown */
 		m = message(type, 0);
 		if (type < HELPER_FILE || (type > HELPER_LOG_END && type < HELPER_WANT_SOCKETS) ||
-		    type > HELPER_RELOADED) {
+		    type > HELPER_USAGE) {
 			BAD(m, false);
 			BAD(m, true);
 		} else if (type >= HELPER_WANT_SOCKETS) {
@@ -104,6 +104,17 @@ START_TEST(judges_reloads)
 	BAD_WITH(m, true, u.reloaded.text[3], '\n');
 	memset(m.u.reloaded.text, 'x', sizeof(m.u.reloaded.text));
 	BAD(m, true);
+}
+END_TEST
+
+START_TEST(judges_usage)
+{
+	struct helper_msg m = message(HELPER_USAGE, 0);
+
+	memset(&m.u.usage, 0xff, sizeof(m.u.usage));
+	GOOD(m, true);
+	BAD(m, false);
+	BAD_WITH(m, true, n_fds, 1);
 }
 END_TEST
 
@@ -389,6 +400,7 @@ int main(void)
 	tcase_add_test(t, judges_the_head);
 	tcase_add_test(t, judges_files);
 	tcase_add_test(t, judges_reloads);
+	tcase_add_test(t, judges_usage);
 	tcase_add_test(t, judges_start_and_applied);
 	tcase_add_test(t, judges_sockets);
 	tcase_add_test(t, judges_offers);
