@@ -170,6 +170,9 @@ $(OUT)/unit/ctl/%: $(OUT)/obj/tests/unit/ctl/%.o $(call obj,$(filter %/ctl_load.
 $(OUT)/unit/client/%: $(OUT)/obj/tests/unit/client/%.o $(filter-out %/engine.o,$(call obj,$(ENGINE_SRC))) $(POLICY_A) $(ATP_A) $(NETSTACK_A) $(LINK_A) $(PROFILES_A)
 	@mkdir -p $(@D)
 	$(link) $(ENGINE_LIBS) $(CHECK_LIBS)
+$(OUT)/unit/sentry/%: $(OUT)/obj/tests/unit/sentry/%.o $(filter-out %/main.o,$(call obj,$(SENTRY_SRC))) $(ATP_A) $(PROFILES_A)
+	@mkdir -p $(@D)
+	$(link) $(SENTRY_LIBS) $(CHECK_LIBS)
 
 # the cost of a packet: netstack and the mux without a kernel
 $(OUT)/bench/flat: $(call obj,tests/bench/flat.c) $(NETSTACK_A) $(ATP_A) $(PROFILES_A)

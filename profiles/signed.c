@@ -106,7 +106,7 @@ static STACK_OF(X509) *read_signers(const uint8_t *pem, size_t len, struct findi
 		return certs;
 	}
 	finding_add(f, FC_SIGNER_FILE, 0, 0, NULL, "who may sign cannot be told: the signer's file "
-		    "must hold 1 to %u certificates in PEM form; no profile is accepted until then",
+		    "must hold 1 to %u certificates in PEM form; nothing is accepted until then",
 		    SIGNED_SIGNERS);
 	BIO_free(bio);
 	sk_X509_pop_free(certs, X509_free);
@@ -247,7 +247,7 @@ static bool judge_purpose(X509 *cert, struct findings *f)
 		wrong = "its key is too weak";
 	if (wrong)
 		finding_add(f, FC_SIGNER_UNFIT, 0, 0, NULL, "the signer's certificate is not one to "
-			    "sign profiles with: %s", wrong);
+			    "sign with: %s", wrong);
 	return !wrong;
 }
 

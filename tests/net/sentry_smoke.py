@@ -187,7 +187,7 @@ Control = %s
         c.config = c.want(CONFIG).config
         return c
 
-    def stop(self, what):
+    def stop(self, what, said=None):
         t = time.monotonic()
         self.proc.send_signal(signal.SIGTERM)
         try:
@@ -198,7 +198,9 @@ Control = %s
         self.err.seek(0)
         err = self.err.read()
         equal("%s: SIGTERM, exit code (no leak)" % what, 0, code)
-        report(not err, "%s: nothing on stderr" % what, err[-3000:])
+        rest = [x for x in err.splitlines() if not said or said not in x]
+        report(not rest, "%s: nothing else on stderr" % what, rest[-30:])
+        report(not said or said in err, "%s: stderr says '%s'" % (what, said), err[-3000:])
         return time.monotonic() - t
 
 
@@ -639,6 +641,9 @@ def check_revoked(e):
     with open(e.devices, "w") as f:
         f.write("nonsense\n")
     report(eventually(lambda: e.events("devices.invalid")), "an invalid list is said")
+    said = e.ctl("status")["devices"]
+    report("not JSON" in (said["error"] or ""), "... by status, too", said)
+    equal("... and by reload", False, e.ctl("reload")["ok"])
     c.send(probe(3))
     equal("... and changes nothing", 3, c.want(PROBE_REPLY).opaque)
     changed = "".join(x.replace('"Blocked": false', '"Blocked": true') + "\n"
@@ -798,7 +803,7 @@ def main():
         threading.Timer(0.2, lambda: e.proc.send_signal(signal.SIGTERM)).start()
         equal("SIGTERM: GOAWAY bye", BYE, c.want(GOAWAY).reason)
         equal("... and the end", "eof", c.wait_end(3))
-        e.stop("sentry")
+        e.stop("sentry", "the device list stays as it was")
         report(k["app_in"] > 0 and k["far_out"] > 0, "counters count", k)
         report(bool(e.events("stop")), "the last line holds the counters")
         # loopback is refused unless allowed

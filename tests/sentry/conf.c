@@ -15,7 +15,8 @@
 #include <strings.h>
 
 enum key {
-	K_LISTEN, K_CERTIFICATE, K_PRIVATE_KEY, K_CHAIN, K_DEVICE_CA, K_DEVICES,
+	K_LISTEN, K_CERTIFICATE, K_PRIVATE_KEY, K_CHAIN, K_DEVICE_CA, K_DEVICES, K_DEVICE_SIGNER,
+	K_DEVICE_STATE,
 	K_ALLOW_UNREGISTERED, K_SERVICES, K_POOL4, K_POOL6, K_DNS, K_SEARCH, K_MTU,
 	K_MAX_STREAMS, K_TLS_MIN, K_TLS_MAX, K_CIPHERS, K_AUDIT, K_CONTROL,
 	K_ALLOW_LOOPBACK, K_ALLOW_DESTINATIONS, K_RESOLVERS, K_IDLE_UDP, K_IDLE_DNS,
@@ -40,6 +41,10 @@ static const struct {
 		"PEM, who signs device certificates" },
 	[K_DEVICES] = { "Devices", false,
 		"JSON lines: DeviceUid, CertThumbprint, UserId, EnrollmentStatus, ..." },
+	[K_DEVICE_SIGNER] = { "DeviceSigner", false,
+		"PEM, who signs the device list; an unsigned one is refused then" },
+	[K_DEVICE_STATE] = { "DeviceState", false,
+		"file that remembers the signed list's Version; that of Devices with .seen" },
 	[K_ALLOW_UNREGISTERED] = { "AllowUnregistered", false,
 		"true: serve devices that are not listed; false" },
 	[K_SERVICES] = { "Services", true,
@@ -369,6 +374,12 @@ static void get_value(struct conf_reader *r, enum key k, const char *sub, const 
 	case K_DEVICES:
 		get_text(r, v, &c->devices);
 		return;
+	case K_DEVICE_SIGNER:
+		get_text(r, v, &c->device_signer);
+		return;
+	case K_DEVICE_STATE:
+		get_text(r, v, &c->device_state);
+		return;
 	case K_ALLOW_UNREGISTERED:
 		get_bool(r, v, &c->allow_unregistered);
 		return;
@@ -568,6 +579,15 @@ static void check_whole(struct conf_reader *r)
 		conf_bad(r, "[sentry] needs Certificate, PrivateKey and DeviceCa");
 	if (!c->devices && !c->allow_unregistered)
 		conf_bad(r, "[sentry] needs Devices, or AllowUnregistered = true");
+	if (c->device_signer && !c->devices)
+		conf_bad(r, "DeviceSigner says who signs the list of Devices, which is missing");
+	if (c->device_state && !c->device_signer)
+		conf_bad(r, "DeviceState has no effect without DeviceSigner");
+	if (c->device_signer && !c->device_state && c->devices &&
+	    asprintf(&c->device_state, "%s.seen", c->devices) < 0) {
+		c->device_state = NULL;
+		conf_bad(r, "out of memory");
+	}
 	if (c->tls_min > c->tls_max)
 		conf_bad(r, "TlsMin is above TlsMax");
 	if (!c->n_listen)
@@ -625,6 +645,8 @@ void conf_free(struct conf *c)
 	free(c->chain);
 	free(c->device_ca);
 	free(c->devices);
+	free(c->device_signer);
+	free(c->device_state);
 	free(c->audit);
 	free(c->control);
 	free(c->ciphers);

@@ -15,6 +15,12 @@
 #define CONN_HEAD	4096	/* longest answer */
 #define CONN_NOTSENT	(256 * 1024)
 
+void sentry_bury(struct sentry *s, struct grave *g)
+{
+	g->next = s->graves;
+	s->graves = g;
+}
+
 int conn_listen(struct sentry *s)
 {
 	for (uint32_t i = 0; i < s->conf.n_listen; i++) {

@@ -188,6 +188,19 @@ static json_t *verb_fault(struct sentry *s, const char *const *w, size_t n)
 	return json_pack("{s:b}", "ok", 1);
 }
 
+static json_t *verb_reload(struct sentry *s, bool force)
+{
+	bool ok = reload_all(s, force);
+	json_t *o = reload_status(s);
+
+	if (o && !ok) {
+		json_object_set_new(o, "ok", json_false());
+		json_object_set_new(o, "error", json_string(
+			"a file is invalid and changed nothing; its entry says why"));
+	}
+	return o;
+}
+
 static json_t *control_do(struct sentry *s, const char *const *w, size_t n)
 {
 	json_t *o;
@@ -209,12 +222,13 @@ static json_t *control_do(struct sentry *s, const char *const *w, size_t n)
 	}
 	if (n == 1 && strcmp(w[0], "counters") == 0)
 		return json_pack("{s:b,s:o}", "ok", 1, "counters", control_counters(s));
-	if (n == 1 && strcmp(w[0], "reload") == 0) {
-		sentry_reload_devices(s, true);
-		return json_pack("{s:b}", "ok", 1);
-	}
+	if (n == 1 && strcmp(w[0], "status") == 0)
+		return reload_status(s);
+	if (n && strcmp(w[0], "reload") == 0 &&
+	    (n == 1 || (n == 2 && strcmp(w[1], "force") == 0)))
+		return verb_reload(s, n == 2);
 	return failed("verbs: sessions, block DEVICE, unblock DEVICE, fault NAME [ARGS] | off [NAME], "
-		      "faults, counters, drop [DEVICE | SESSION], reload");
+		      "faults, counters, drop [DEVICE | SESSION], reload [force], status");
 }
 
 /* ---- connections --------------------------------------------------------- */

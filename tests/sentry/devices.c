@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEVICES_MAX	100000
+#define DEVICES_MAX	200000
+#define DEVICES_TEXT	255	/* characters of an ID */
 
 void devices_free(struct devices *d)
 {
@@ -16,8 +17,7 @@ void devices_free(struct devices *d)
 		free(d->v[i].user);
 	}
 	free(d->v);
-	d->v = NULL;
-	d->n = 0;
+	*d = (struct devices){ 0 };
 }
 
 /* text of member @key; NULL and *why when it is wrong */
@@ -32,6 +32,13 @@ static const char *member_text(json_t *o, const char *key, bool required, const 
 		return NULL;
 	}
 	return json_string_value(v);
+}
+
+static int text_id(const char *text)
+{
+	size_t n = strlen(text);
+
+	return n >= 1 && n <= DEVICES_TEXT ? 0 : -EINVAL;
 }
 
 /* Return: 0, -EINVAL and *why the member at fault, -ENOMEM */
@@ -62,7 +69,10 @@ static int device_parse(json_t *o, struct device *d, const char **why)
 	if (!compliant)
 		return -EINVAL;
 	*why = "DeviceUid";
-	if (!*uid)
+	if (text_id(uid))
+		return -EINVAL;
+	*why = "UserId";
+	if (text_id(user))
 		return -EINVAL;
 	*why = "CertThumbprint";
 	if (strlen(thumb) != SENTRY_DIGEST_HEX - 1)
@@ -111,82 +121,155 @@ static int device_parse(json_t *o, struct device *d, const char **why)
 	return 0;
 }
 
-int devices_load(struct devices *out, const char *path, char *why, size_t size)
+/* The first object of a list that has one.  Return: 0, -EINVAL and *why */
+static int header_parse(json_t *o, struct devices_id *id, const char **why)
+{
+	const char *key, *group = json_string_value(json_object_get(o, "Group"));
+	json_int_t version = json_integer_value(json_object_get(o, "Version"));
+	json_t *v;
+
+	json_object_foreach(o, key, v) {
+		if (strcmp(key, "DeviceList") != 0 && strcmp(key, "Version") != 0 &&
+		    strcmp(key, "Group") != 0 && strcmp(key, "Created") != 0 &&
+		    strncmp(key, "x-", 2) != 0) {
+			*why = "an unknown member of the header";
+			return -EINVAL;
+		}
+	}
+	*why = "DeviceList (1 is understood)";
+	v = json_object_get(o, "DeviceList");
+	if (!json_is_integer(v) || json_integer_value(v) != 1)
+		return -EINVAL;
+	*why = "Version (1 to 2^53)";
+	if (version < 1 || version > SENTRY_VERSION_MAX)
+		return -EINVAL;
+	*why = "Group (1 to 64 letters, digits, dots, hyphens, underscores)";
+	if (!group || !*group || strlen(group) >= sizeof(id->group))
+		return -EINVAL;
+	for (const char *p = group; *p; p++)
+		if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
+			return -EINVAL;
+	*why = "Created";
+	v = json_object_get(o, "Created");
+	if (v && !json_is_string(v))
+		return -EINVAL;
+	*why = NULL;
+	id->version = (uint64_t)version;
+	snprintf(id->group, sizeof(id->group), "%s", group);
+	return 0;
+}
+
+/* Room for one more.  Return: 0, -ENOMEM */
+static int devices_grow(struct devices *d, size_t *cap)
+{
+	size_t want = *cap ? *cap * 2 : 16;
+	struct device *v;
+
+	if (d->n < *cap)
+		return 0;
+	v = d->n < DEVICES_MAX ? realloc(d->v, want * sizeof(*v)) : NULL;
+	if (!v)
+		return -ENOMEM;
+	d->v = v;
+	*cap = want;
+	return 0;
+}
+
+static int by_thumb(const void *a, const void *b)
+{
+	const struct device *x = a, *y = b;
+
+	return strcmp(x->thumb, y->thumb);
+}
+
+/* Two lines of one certificate.  Return: the later of them, NULL: none */
+static const struct device *find_twice(const struct devices *d)
+{
+	for (size_t i = 1; i < d->n; i++) {
+		const struct device *x = &d->v[i - 1], *y = &d->v[i];
+
+		if (strcmp(x->thumb, y->thumb) == 0)
+			return x->line > y->line ? x : y;
+	}
+	return NULL;
+}
+
+/* One object.  Return: 0, -EINVAL, -ENOMEM; *what may say more */
+static int line_parse(struct devices *d, size_t *cap, bool first, const char *p, size_t len,
+		      unsigned int no, const char **what)
+{
+	json_error_t je;
+	json_t *o = json_loadb(p, len, JSON_REJECT_DUPLICATES, &je);
+	int err = -EINVAL;
+
+	*what = o ? "not a JSON object" : "not JSON";
+	if (json_is_object(o) && first && json_object_get(o, "DeviceList")) {
+		err = header_parse(o, &d->id, what);
+	} else if (json_is_object(o)) {
+		*what = "too many devices";
+		err = devices_grow(d, cap);
+		if (!err) {
+			d->v[d->n] = (struct device){ .line = no };
+			err = device_parse(o, &d->v[d->n], what);
+		}
+		if (!err)
+			d->n++;
+	}
+	json_decref(o);
+	return err;
+}
+
+int devices_parse(struct devices *out, const char *text, size_t len, const char *label, char *why,
+		  size_t size)
 {
 	struct devices d = { 0 };
-	char *line = NULL;
-	size_t cap = 0, cap_v = 0;
+	const struct device *twice;
+	const char *what = NULL, *p = text, *end = text + len;
 	unsigned int no = 0;
-	ssize_t n;
+	size_t cap = 0;
+	bool first = true;
 	int err = 0;
-	FILE *f = fopen(path, "re");
 
-	if (!f) {
-		err = -errno;
-		snprintf(why, size, "%s: %s", path, strerror(errno));
-		return err;
-	}
-	while (!err && (n = getline(&line, &cap, f)) >= 0) {
-		const char *p = line, *what = NULL;
-		json_error_t je;
-		json_t *o;
+	while (!err && p < end) {
+		const char *eol = memchr(p, '\n', (size_t)(end - p));
 
+		if (!eol)
+			eol = end;
 		no++;
-		while (isspace((unsigned char)*p))
+		while (p < eol && isspace((unsigned char)*p))
 			p++;
-		if (!*p || *p == '#')
-			continue;
-		if (d.n == cap_v) {
-			size_t cap2 = cap_v ? cap_v * 2 : 16;
-			struct device *v2 = cap2 > 2 * DEVICES_MAX ? NULL :
-					    realloc(d.v, cap2 * sizeof(*v2));
-
-			if (!v2) {
-				snprintf(why, size, "%s:%u: too many devices", path, no);
-				err = -ENOMEM;
-				break;
-			}
-			d.v = v2;
-			cap_v = cap2;
+		if (p < eol && *p != '#') {
+			err = line_parse(&d, &cap, first, p, (size_t)(eol - p), no, &what);
+			first = false;
 		}
-		o = json_loads(p, JSON_REJECT_DUPLICATES, &je);
-		if (!json_is_object(o)) {
-			snprintf(why, size, "%s:%u: not a JSON object: %s", path, no,
-				 o ? "another value" : je.text);
-			err = -EINVAL;
-		} else {
-			d.v[d.n] = (struct device){ 0 };
-			err = device_parse(o, &d.v[d.n], &what);
-			if (!err && devices_by_thumb(&d, d.v[d.n].thumb)) {
-				d.n++;		/* for devices_free() */
-				what = "CertThumbprint that stands twice";
-				err = -EINVAL;
-			} else if (!err) {
-				d.n++;
-			}
-			if (err)
-				snprintf(why, size, "%s:%u: bad value: %s", path, no,
-					 what ? what : strerror(-err));
-		}
-		json_decref(o);
+		p = eol + 1;
 	}
-	free(line);
-	fclose(f);
+	if (!err && d.n) {
+		qsort(d.v, d.n, sizeof(*d.v), by_thumb);
+		twice = find_twice(&d);
+		if (twice) {
+			what = "CertThumbprint that stands twice";
+			no = twice->line;
+			err = -EINVAL;
+		}
+	}
 	if (err) {
+		snprintf(why, size, "%s:%u: bad value: %s", label, no, what ? what : strerror(-err));
 		devices_free(&d);
 		return err;
 	}
-	devices_free(out);
 	*out = d;
 	return 0;
 }
 
 struct device *devices_by_thumb(const struct devices *d, const char *thumb)
 {
-	for (size_t i = 0; i < d->n; i++)
-		if (strcmp(d->v[i].thumb, thumb) == 0)
-			return &d->v[i];
-	return NULL;
+	struct device key;
+
+	if (!d->n || strlen(thumb) >= sizeof(key.thumb))
+		return NULL;
+	snprintf(key.thumb, sizeof(key.thumb), "%s", thumb);
+	return bsearch(&key, d->v, d->n, sizeof(*d->v), by_thumb);
 }
 
 bool devices_has_uid(const struct devices *d, const char *uid)

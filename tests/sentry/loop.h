@@ -30,7 +30,7 @@ struct src {
 	void *owner;
 };
 
-enum timer_kind { TIMER_CONN, TIMER_MUX, TIMER_STREAM, TIMER_DNS, TIMER_DEVICES };
+enum timer_kind { TIMER_CONN, TIMER_MUX, TIMER_STREAM, TIMER_DNS, TIMER_RELOAD };
 
 struct timer {
 	uint64_t at;		/* monotonic, us */

@@ -22,58 +22,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-#define DEVICES_POLL_US	(1 * USEC_PER_SEC)
-
-void sentry_bury(struct sentry *s, struct grave *g)
-{
-	g->next = s->graves;
-	s->graves = g;
-}
-
-/* ---- devices ------------------------------------------------------------- */
-
-/* Has the file changed since it was read?  Notes what it is now. */
-static bool devices_changed(struct sentry *s)
-{
-	struct stat sb;
-
-	if (stat(s->conf.devices, &sb) < 0)
-		return false;
-	if (s->devices_stamp.sec == sb.st_mtim.tv_sec &&
-	    s->devices_stamp.nsec == sb.st_mtim.tv_nsec &&
-	    s->devices_stamp.size == sb.st_size && s->devices_stamp.ino == sb.st_ino)
-		return false;
-	s->devices_stamp.sec = sb.st_mtim.tv_sec;
-	s->devices_stamp.nsec = sb.st_mtim.tv_nsec;
-	s->devices_stamp.size = sb.st_size;
-	s->devices_stamp.ino = sb.st_ino;
-	return true;
-}
-
-void sentry_reload_devices(struct sentry *s, bool always)
-{
-	const char *device;
-	json_t *said;
-	char why[512];
-	void *tmp;
-
-	if (!s->conf.devices || (!devices_changed(s) && !always))
-		return;
-	if (devices_load(&s->devices, s->conf.devices, why, sizeof(why))) {
-		event_emit(s, "devices.invalid", json_pack("{s:s}", "text", why));
-		return;
-	}
-	/* what `unblock` said was about the list of that time; `block` stays */
-	json_object_foreach_safe(s->blocked, tmp, device, said) {
-		if (!json_is_true(said))
-			json_object_del(s->blocked, device);
-	}
-	event_emit(s, "devices.loaded", json_pack("{s:I}", "devices", (json_int_t)s->devices.n));
-	admit_again(s);
-}
 
 /* ---- phases -------------------------------------------------------------- */
 
@@ -116,21 +65,6 @@ static int start_output(struct sentry *s)
 	return 0;
 }
 
-static int start_devices(struct sentry *s)
-{
-	char why[512];
-
-	s->devices_timer = (struct timer){ .kind = TIMER_DEVICES, .owner = s };
-	if (!s->conf.devices)
-		return 0;
-	devices_changed(s);
-	if (devices_load(&s->devices, s->conf.devices, why, sizeof(why))) {
-		fprintf(stderr, "%s\n", why);
-		return -EINVAL;
-	}
-	return timer_set(&s->loop, &s->devices_timer, s->now + DEVICES_POLL_US);
-}
-
 static void say_ready(struct sentry *s)
 {
 	json_t *a = json_array(), *o;
@@ -166,7 +100,7 @@ static int start(struct sentry *s)
 		return -EIO;
 	}
 	raise_files();
-	if (start_output(s) || tls_init(s) || start_devices(s) || resolve_init(s) ||
+	if (start_output(s) || tls_init(s) || reload_init(s) || resolve_init(s) ||
 	    control_init(s) || conn_listen(s))
 		return -EINVAL;
 	assoc_probe_ping(s);
@@ -210,7 +144,7 @@ static void stop_end(struct sentry *s)
 	resolve_free(s);
 	graves_free(s);
 	control_done(s);
-	timer_off(&s->loop, &s->devices_timer);
+	reload_done(s);
 	loop_close(&s->loop, &s->signal);
 	for (uint32_t i = 0; i < s->conf.n_listen; i++)
 		loop_close(&s->loop, &s->listeners[i]);
@@ -220,7 +154,6 @@ static void stop_end(struct sentry *s)
 		free(c);
 	}
 	tls_done(s);
-	devices_free(&s->devices);
 	json_decref(s->refusals);
 	json_decref(s->blocked);
 	if (s->out && s->out != stdout)
@@ -236,7 +169,7 @@ static void on_signal(struct sentry *s)
 
 	while (read(s->signal.fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
 		if (si.ssi_signo == SIGHUP)
-			sentry_reload_devices(s, true);
+			reload_all(s, false);
 		else if (!s->stopping)
 			stop_begin(s);
 	}
@@ -288,9 +221,8 @@ static void due(struct sentry *s, struct timer *t)
 	case TIMER_DNS:
 		resolve_timer(s);
 		break;
-	case TIMER_DEVICES:
-		sentry_reload_devices(s, false);
-		timer_set(&s->loop, t, s->now + DEVICES_POLL_US);
+	case TIMER_RELOAD:
+		reload_timer(s);
 		break;
 	}
 }
@@ -339,14 +271,15 @@ static void usage(FILE *f)
 	      "       sentry --help | --version\n"
 	      "\n"
 	      "The other end of the tunnel, without root: serves devices as CONFIG.ini says,\n"
-	      "writes one JSON line per event, stops on SIGTERM.  SIGHUP reads the devices again.\n"
+	      "writes one JSON line per event, stops on SIGTERM.  SIGHUP reads the lists again.\n"
 	      "\n"
 	      "ctl verbs:\n"
 	      "  sessions              who is here\n"
 	      "  counters              what was counted\n"
 	      "  block DEVICE          no more service, sessions end at once; unblock DEVICE\n"
 	      "  drop [DEVICE|SESSION] cut connections by RST\n"
-	      "  reload                read the device list again\n"
+	      "  reload [force]        read the device list again (force: an older one, too)\n"
+	      "  status                the device list: which, since when, what is wrong with it\n"
 	      "  faults                what is set, what fired\n"
 	      "  fault NAME [ARGS] [device ID] [times N] [after MS] [always]\n"
 	      "    refuse STATUS CODE [TIMES] [retry-after S]   answer the POST so\n"

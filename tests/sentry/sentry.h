@@ -4,6 +4,7 @@
  * other.  One thread; everything hangs off one struct sentry.
  *
  *   conf.c, conf_scan.c  the INI file       devices.c  who may come
+ *   list.c     the file of that list        reload.c   files that change meanwhile
  *   conn.c     TCP, POST, refusals          tls.c      OpenSSL
  *   admit.c    the checks of a POST         session.c  mux <-> TLS, frames to streams
  *   stream.c   OPEN: rules, names, states   tcp.c      a stream's far connection
@@ -43,6 +44,8 @@
 #define SENTRY_NAME_ADDRS	8	/* tried for one name */
 #define SENTRY_HELD_DGRAMS	16	/* before the socket exists (10) */
 #define SENTRY_DIGEST_HEX	65
+#define SENTRY_LIST_MAX		(64u << 20)	/* bytes of a device list (docs/mdm.md) */
+#define SENTRY_VERSION_MAX	(1ll << 53)	/* of a device list */
 
 /* ---- configuration ------------------------------------------------------- */
 
@@ -91,7 +94,8 @@ struct conf {
 	const char *path;
 	uint32_t n_listen;
 	struct { struct ipaddr addr; uint16_t port; } listen[SENTRY_LISTEN_MAX];
-	char *certificate, *private_key, *chain, *device_ca, *devices, *audit, *control;
+	char *certificate, *private_key, *chain, *device_ca, *audit, *control;
+	char *devices, *device_signer, *device_state;
 	char *ciphers, *resolvers;
 	bool allow_unregistered, allow_loopback;
 	uint32_t n_allow;
@@ -120,23 +124,54 @@ int service_name_check(const char *name, const char **why);
 struct device {
 	char *uid, *user;
 	char thumb[SENTRY_DIGEST_HEX];	/* SHA-256 of the certificate, lower-case hex */
+	unsigned int line;
 	bool enrolled, compliant, blocked, user_blocked;
 };
 
+/* Which list it is: of its header, without which version is 0.  docs/mdm.md */
+struct devices_id {
+	uint64_t version;
+	char group[65];
+	char digest[SENTRY_DIGEST_HEX];	/* SHA-256 of the text */
+};
+
 struct devices {
-	struct device *v;
+	struct device *v;	/* sorted by thumb */
 	size_t n;
+	struct devices_id id;
+	bool is_signed;
 };
 
 /*
- * devices_load() - read the JSON lines file
- * @why: on failure FILE:LINE: text
- * Return: 0, or a negative errno; @d is untouched then
+ * devices_parse() - read a list's text, whole or not at all
+ * @label: what messages call the file
+ * @why: on failure LABEL:LINE: text
+ * Return: 0, -EINVAL, -ENOMEM; @d is written on success only
  */
-int devices_load(struct devices *d, const char *path, char *why, size_t size);
+int devices_parse(struct devices *d, const char *text, size_t len, const char *label, char *why,
+		  size_t size);
 void devices_free(struct devices *d);
 struct device *devices_by_thumb(const struct devices *d, const char *thumb);
 bool devices_has_uid(const struct devices *d, const char *uid);
+
+/*
+ * list_load() - read the file of a device list: JSON lines, or with @signer (PEM
+ * file; NULL: none) a CMS message by one of its certificates and nothing else
+ * @why: on failure FILE: text, or FILE:LINE: text
+ * Return: 0, or a negative errno; @d is written on success only
+ */
+int list_load(struct devices *d, const char *path, const char *signer, char *why, size_t size);
+/*
+ * list_newer() - may @d follow a list of @seen (version 0: none came yet)?
+ * A lower version, an equal one with another text, and another group may not.
+ * Return: true; or false and @why
+ */
+bool list_newer(const struct devices *d, const struct devices_id *seen, const char *path,
+		char *why, size_t size);
+/* list_seen_read(), list_seen_write() - what the state file @path remembers of the
+ * list that was taken last; none: 0, version 0.  Return: 0, or a negative errno */
+int list_seen_read(const char *path, struct devices_id *seen);
+int list_seen_write(const char *path, const struct devices_id *seen);
 
 /* ---- running state ------------------------------------------------------- */
 
@@ -150,6 +185,12 @@ struct counters {
 	uint64_t dgrams_in, dgrams_out, dgrams_filtered, dgrams_lost, dgram_errors;
 };
 
+/* A file as it was when last looked at; all zero: it was not there. */
+struct watch {
+	int64_t sec, nsec, size;
+	uint64_t ino;
+};
+
 struct sentry {
 	struct conf conf;
 	struct devices devices;
@@ -159,7 +200,7 @@ struct sentry {
 	BIO_METHOD *bio;
 	struct src listeners[SENTRY_LISTEN_MAX];
 	struct src ctl_listener, signal;
-	struct timer devices_timer, dns_timer;
+	struct timer reload_timer, dns_timer;
 	struct conn *conns, *dirty;
 	uint32_t n_conns;
 	struct session *sessions;
@@ -171,7 +212,10 @@ struct sentry {
 	struct counters counters;
 	json_t *refusals;		/* code -> times */
 	json_t *blocked;		/* device -> true/false, said by `sentry ctl` */
-	struct { int64_t sec, nsec, size; uint64_t ino; } devices_stamp;
+	struct devices_id seen;		/* of the newest list that was taken */
+	struct watch watch_devices, watch_signer;
+	char *devices_error;		/* of the last attempt; NULL: none */
+	int64_t devices_since;		/* wall clock, us: when the list was taken */
 	uint64_t entry;			/* audit */
 	uint32_t session_number;
 	FILE *out;			/* events and audit */
@@ -417,8 +461,19 @@ void control_done(struct sentry *s);
 json_t *control_counters(struct sentry *s);
 int ctl_main(int argc, char **argv);		/* the verb `sentry ctl`; exit code */
 
-/* devices again, from the running endpoint: an invalid file changes nothing */
-void sentry_reload_devices(struct sentry *s, bool always);
+/* ---- files that change meanwhile (reload.c) ------------------------------ */
+
+int reload_init(struct sentry *s);		/* 0 or a negative errno, said on stderr */
+void reload_done(struct sentry *s);
+/* reload_timer() - look once a second: files by their dates */
+void reload_timer(struct sentry *s);
+/*
+ * reload_all() - read everything anew, changed or not
+ * @force: an older device list, too
+ * Return: true; false: something is invalid, has changed nothing, and was said
+ */
+bool reload_all(struct sentry *s, bool force);
+json_t *reload_status(struct sentry *s);	/* `sentry ctl status` */
 
 /* event_emit() - one JSON line with time and event code; @o (may be NULL) is taken */
 void event_emit(struct sentry *s, const char *event, json_t *o);
