@@ -4,6 +4,10 @@
 
 #include <string.h>
 
+static const struct refusal revoked = {
+	403, "certificate_unknown", "the certificate was revoked",
+};
+
 const struct refusal *admit_device(struct sentry *s, const char *thumb, const char *device,
 				    const char *user)
 {
@@ -46,8 +50,12 @@ void admit_again(struct sentry *s)
 		const struct refusal *r;
 
 		next = ses->next;
+		if (ses->closing)
+			continue;
 		r = admit_device(s, ses->thumb, ses->device, ses->user);
-		if (r && !ses->closing)
+		if (!r && tls_cert_revoked(ses->conn))
+			r = &revoked;
+		if (r)
 			session_goaway(ses, MUX_REVOKED, r->message);
 	}
 }
@@ -84,6 +92,10 @@ bool admit_request(struct conn *c, const struct atp_request *r, const struct ser
 	/* on a resumed TLS session nobody looked at the dates */
 	if (!tls_cert_current(c)) {
 		conn_refuse(c, 403, "certificate_unknown", "the certificate has expired", 0);
+		return false;
+	}
+	if (tls_cert_revoked(c)) {
+		conn_refuse(c, revoked.status, revoked.code, revoked.message, 0);
 		return false;
 	}
 	no = admit_device(s, c->thumb, r->device_id, r->user_id);

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "tests/sentry/conf_scan.h"
+#include "tests/sentry/conf_tls.h"
 #include "tests/sentry/sentry.h"
 
 #include <ctype.h>
@@ -15,8 +16,8 @@
 #include <strings.h>
 
 enum key {
-	K_LISTEN, K_CERTIFICATE, K_PRIVATE_KEY, K_CHAIN, K_DEVICE_CA, K_DEVICES, K_DEVICE_SIGNER,
-	K_DEVICE_STATE,
+	K_LISTEN, K_CERTIFICATE, K_PRIVATE_KEY, K_CHAIN, K_CERTIFICATE2, K_PRIVATE_KEY2,
+	K_CHAIN2, K_DEVICE_CA, K_CRL, K_DEVICES, K_DEVICE_SIGNER, K_DEVICE_STATE,
 	K_ALLOW_UNREGISTERED, K_SERVICES, K_POOL4, K_POOL6, K_DNS, K_SEARCH, K_MTU,
 	K_MAX_STREAMS, K_TLS_MIN, K_TLS_MAX, K_CIPHERS, K_AUDIT, K_CONTROL,
 	K_ALLOW_LOOPBACK, K_ALLOW_DESTINATIONS, K_RESOLVERS, K_IDLE_UDP, K_IDLE_DNS,
@@ -37,8 +38,16 @@ static const struct {
 		"PEM" },
 	[K_CHAIN] = { "Chain", false,
 		"PEM, intermediates to send" },
-	[K_DEVICE_CA] = { "DeviceCa", false,
-		"PEM, who signs device certificates" },
+	[K_CERTIFICATE2] = { "Certificate2", false,
+		"PEM, takes over when the first has expired, or by `ctl certificate 2`" },
+	[K_PRIVATE_KEY2] = { "PrivateKey2", false,
+		"PEM" },
+	[K_CHAIN2] = { "Chain2", false,
+		"PEM, intermediates to send with it" },
+	[K_DEVICE_CA] = { "DeviceCa", true,
+		"PEM, who signs device certificates; a file may hold several" },
+	[K_CRL] = { "Crl", true,
+		"PEM or DER, certificates that those have revoked; read again when it changes" },
 	[K_DEVICES] = { "Devices", false,
 		"JSON lines: DeviceUid, CertThumbprint, UserId, EnrollmentStatus, ..." },
 	[K_DEVICE_SIGNER] = { "DeviceSigner", false,
@@ -65,8 +74,8 @@ static const struct {
 		"1.0 .. 1.3; 1.2" },
 	[K_TLS_MAX] = { "TlsMax", false,
 		"1.0 .. 1.3; 1.3" },
-	[K_CIPHERS] = { "Ciphers", false,
-		"OpenSSL's names, TLS 1.3 suites among them" },
+	[K_CIPHERS] = { "Ciphers", true,
+		"suites of TLS 1.2 and 1.3 by preference, see sentry(1); all of them" },
 	[K_AUDIT] = { "Audit", false,
 		"file for events and audit lines, or -; -" },
 	[K_CONTROL] = { "Control", false,
@@ -133,20 +142,20 @@ static void get_seconds(struct conf_reader *r, const char *v, uint64_t *out)
 	*out = n * USEC_PER_SEC;
 }
 
-static void get_tls(struct conf_reader *r, const char *v, int *out)
+static void get_file(struct conf_reader *r, const char *v, char **list, uint32_t *n)
 {
-	static const struct { const char *text; int v; } t[] = {
-		{ "1.0", TLS1_VERSION }, { "1.1", TLS1_1_VERSION },
-		{ "1.2", TLS1_2_VERSION }, { "1.3", TLS1_3_VERSION },
-	};
-
-	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
-		if (strcmp(v, t[i].text) == 0) {
-			*out = t[i].v;
+	if (*n == SENTRY_CAS_MAX) {
+		conf_bad(r, "more than %d files", SENTRY_CAS_MAX);
+		return;
+	}
+	for (uint32_t i = 0; i < *n; i++) {
+		if (strcmp(list[i], v) == 0) {
+			conf_bad(r, "%s stands twice", v);
 			return;
 		}
 	}
-	conf_bad(r, "'%s' is not 1.0, 1.1, 1.2 or 1.3", v);
+	get_text(r, v, &list[*n]);
+	*n += list[*n] != NULL;
 }
 
 /* "host:port", "[v6]:port", and without port when @port is set */
@@ -360,16 +369,28 @@ static void get_value(struct conf_reader *r, enum key k, const char *sub, const 
 		get_listen(r, v);
 		return;
 	case K_CERTIFICATE:
-		get_text(r, v, &c->certificate);
+		get_text(r, v, &c->own[0].certificate);
 		return;
 	case K_PRIVATE_KEY:
-		get_text(r, v, &c->private_key);
+		get_text(r, v, &c->own[0].private_key);
 		return;
 	case K_CHAIN:
-		get_text(r, v, &c->chain);
+		get_text(r, v, &c->own[0].chain);
+		return;
+	case K_CERTIFICATE2:
+		get_text(r, v, &c->own[1].certificate);
+		return;
+	case K_PRIVATE_KEY2:
+		get_text(r, v, &c->own[1].private_key);
+		return;
+	case K_CHAIN2:
+		get_text(r, v, &c->own[1].chain);
 		return;
 	case K_DEVICE_CA:
-		get_text(r, v, &c->device_ca);
+		get_file(r, v, c->device_ca, &c->n_device_ca);
+		return;
+	case K_CRL:
+		get_file(r, v, c->crl, &c->n_crl);
 		return;
 	case K_DEVICES:
 		get_text(r, v, &c->devices);
@@ -406,13 +427,13 @@ static void get_value(struct conf_reader *r, enum key k, const char *sub, const 
 		get_number(r, v, 1, 1u << 20, &c->offer.max_streams);
 		return;
 	case K_TLS_MIN:
-		get_tls(r, v, &c->tls_min);
+		conf_tls_version(r, v, &c->tls_min);
 		return;
 	case K_TLS_MAX:
-		get_tls(r, v, &c->tls_max);
+		conf_tls_version(r, v, &c->tls_max);
 		return;
 	case K_CIPHERS:
-		get_text(r, v, &c->ciphers);
+		conf_tls_cipher(r, v);
 		return;
 	case K_AUDIT:
 		get_text(r, v, &c->audit);
@@ -575,7 +596,7 @@ static void check_whole(struct conf_reader *r)
 	struct conf *c = r->c;
 
 	r->line = 0;
-	if (!c->certificate || !c->private_key || !c->device_ca)
+	if (!c->own[0].certificate || !c->own[0].private_key || !c->n_device_ca)
 		conf_bad(r, "[sentry] needs Certificate, PrivateKey and DeviceCa");
 	if (!c->devices && !c->allow_unregistered)
 		conf_bad(r, "[sentry] needs Devices, or AllowUnregistered = true");
@@ -588,8 +609,11 @@ static void check_whole(struct conf_reader *r)
 		c->device_state = NULL;
 		conf_bad(r, "out of memory");
 	}
-	if (c->tls_min > c->tls_max)
-		conf_bad(r, "TlsMin is above TlsMax");
+	if (!c->own[1].certificate != !c->own[1].private_key)
+		conf_bad(r, "Certificate2 and PrivateKey2 belong together, one is missing");
+	else if (c->own[1].chain && !c->own[1].certificate)
+		conf_bad(r, "Chain2 has no effect without Certificate2");
+	conf_tls_whole(r);
 	if (!c->n_listen)
 		get_listen(r, "0.0.0.0:443");
 	if (!c->n_services) {
@@ -640,16 +664,22 @@ out:
 
 void conf_free(struct conf *c)
 {
-	free(c->certificate);
-	free(c->private_key);
-	free(c->chain);
-	free(c->device_ca);
+	for (int i = 0; i < SENTRY_OWN; i++) {
+		free(c->own[i].certificate);
+		free(c->own[i].private_key);
+		free(c->own[i].chain);
+	}
+	for (uint32_t i = 0; i < c->n_device_ca; i++)
+		free(c->device_ca[i]);
+	for (uint32_t i = 0; i < c->n_crl; i++)
+		free(c->crl[i]);
 	free(c->devices);
 	free(c->device_signer);
 	free(c->device_state);
 	free(c->audit);
 	free(c->control);
-	free(c->ciphers);
+	free(c->ciphers12);
+	free(c->ciphers13);
 	free(c->resolvers);
 	free(c->services);
 	*c = (struct conf){ 0 };

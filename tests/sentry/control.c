@@ -201,6 +201,20 @@ static json_t *verb_reload(struct sentry *s, bool force)
 	return o;
 }
 
+/* @which: a certificate's number, "auto": as the dates say, NULL: just tell */
+static json_t *verb_certificate(struct sentry *s, const char *which)
+{
+	bool by_dates = which && strcmp(which, "auto") == 0;
+	char why[1024];
+
+	if (which && !by_dates && strcmp(which, "1") != 0 && strcmp(which, "2") != 0)
+		return failed("certificate 1, 2 or auto");
+	if (which && !tls_own_use(s, by_dates ? 0u : (unsigned int)(which[0] - '0'), why,
+				  sizeof(why)))
+		return failed(why);
+	return json_pack("{s:b,s:o}", "ok", 1, "certificates", tls_own_status(s));
+}
+
 static json_t *control_do(struct sentry *s, const char *const *w, size_t n)
 {
 	json_t *o;
@@ -222,13 +236,16 @@ static json_t *control_do(struct sentry *s, const char *const *w, size_t n)
 	}
 	if (n == 1 && strcmp(w[0], "counters") == 0)
 		return json_pack("{s:b,s:o}", "ok", 1, "counters", control_counters(s));
+	if ((n == 1 || n == 2) && strcmp(w[0], "certificate") == 0)
+		return verb_certificate(s, n == 2 ? w[1] : NULL);
 	if (n == 1 && strcmp(w[0], "status") == 0)
 		return reload_status(s);
 	if (n && strcmp(w[0], "reload") == 0 &&
 	    (n == 1 || (n == 2 && strcmp(w[1], "force") == 0)))
 		return verb_reload(s, n == 2);
 	return failed("verbs: sessions, block DEVICE, unblock DEVICE, fault NAME [ARGS] | off [NAME], "
-		      "faults, counters, drop [DEVICE | SESSION], reload [force], status");
+		      "faults, counters, drop [DEVICE | SESSION], reload [force], status, "
+		      "certificate [1 | 2 | auto]");
 }
 
 /* ---- connections --------------------------------------------------------- */

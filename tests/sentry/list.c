@@ -20,8 +20,7 @@
 #define SEEN_TEXT	256	/* bytes of a state file */
 #define DER_SEQUENCE	0x30	/* a signed message begins so, no JSON does */
 
-/* A whole regular file; free() it.  Return: 0, or a negative errno */
-static int file_read(const char *path, size_t max, uint8_t **out, size_t *len)
+int sentry_file_read(const char *path, size_t max, uint8_t **out, size_t *len)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err = 0;
 	uint8_t *buf = NULL;
@@ -62,7 +61,7 @@ static int list_open(const char *path, const uint8_t *der, size_t len, const cha
 	struct findings f;
 	uint8_t *pem = NULL;
 	size_t pem_len = 0;
-	int err = file_read(signer, SIGNED_SIGNER_MAX, &pem, &pem_len);
+	int err = sentry_file_read(signer, SIGNED_SIGNER_MAX, &pem, &pem_len);
 
 	if (err) {
 		snprintf(why, size, "%s: who may sign cannot be read: %s", signer, strerror(-err));
@@ -97,7 +96,7 @@ int list_load(struct devices *out, const char *path, const char *signer, char *w
 	uint8_t *file = NULL;
 	char *text = NULL;
 	size_t len = 0, text_len = 0;
-	int err = file_read(path, SENTRY_LIST_MAX, &file, &len);
+	int err = sentry_file_read(path, SENTRY_LIST_MAX, &file, &len);
 
 	if (err) {
 		snprintf(why, size, "%s: %s", path, err == -EINVAL ? "not a regular file" :
@@ -198,7 +197,7 @@ int list_seen_read(const char *path, struct devices_id *seen)
 	char text[SEEN_TEXT + 1];
 	uint8_t *file = NULL;
 	size_t len = 0;
-	int err = file_read(path, SEEN_TEXT, &file, &len);
+	int err = sentry_file_read(path, SEEN_TEXT, &file, &len);
 
 	if (err == -ENOENT) {
 		*seen = (struct devices_id){ 0 };

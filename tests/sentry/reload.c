@@ -138,6 +138,70 @@ static int devices_start(struct sentry *s)
 	return err;
 }
 
+/* ---- revoked certificates ---------------------------------------------------- */
+
+static bool crl_watch(struct sentry *s)
+{
+	bool changed = false;
+
+	for (uint32_t i = 0; i < s->conf.n_crl; i++)
+		changed |= watch_changed(&s->watch_crl[i], s->conf.crl[i]);
+	return changed;
+}
+
+/* Return: 0, or a negative errno and @why, and nothing has changed */
+static int crl_take(struct sentry *s, char *why, size_t size)
+{
+	int err = crls_load(&s->crls, &s->crls, s->conf.crl, s->conf.n_crl, s->device_cas, why,
+			    size);
+
+	if (!err) {
+		said(&s->crl_error, NULL);
+		s->crl_warned = false;
+	}
+	return err;
+}
+
+static bool crl_again(struct sentry *s)
+{
+	char why[RELOAD_WHY];
+
+	if (!s->conf.n_crl)
+		return true;
+	if (crl_take(s, why, sizeof(why))) {
+		said(&s->crl_error, why);
+		fprintf(stderr, "sentry: the revoked certificates stay as they were: %s\n", why);
+		event_emit(s, "crl.invalid", json_pack("{s:s}", "text", why));
+		return false;
+	}
+	event_emit(s, "crl.loaded", json_pack("{s:I}", "revoked",
+		   (json_int_t)crls_count(&s->crls)));
+	admit_again(s);
+	return true;
+}
+
+/* What was revoked stays so, also when the next list does not come. */
+static void crl_due(struct sentry *s)
+{
+	if (s->crl_warned || !crls_stale(&s->crls))
+		return;
+	s->crl_warned = true;
+	event_emit(s, "warning", json_pack("{s:s}", "text",
+		   "a list of revoked certificates is past its next update: a newer one is missing"));
+}
+
+static int crl_start(struct sentry *s)
+{
+	char why[RELOAD_WHY];
+	int err;
+
+	crl_watch(s);
+	err = crl_take(s, why, sizeof(why));
+	if (err)
+		fprintf(stderr, "%s\n", why);
+	return err;
+}
+
 /* ---- all of them ----------------------------------------------------------- */
 
 int reload_init(struct sentry *s)
@@ -145,7 +209,9 @@ int reload_init(struct sentry *s)
 	int err;
 
 	s->reload_timer = (struct timer){ .kind = TIMER_RELOAD, .owner = s };
-	err = devices_start(s);
+	err = crl_start(s);
+	if (!err)
+		err = devices_start(s);
 	return err ? err : timer_set(&s->loop, &s->reload_timer, s->now + RELOAD_US);
 }
 
@@ -153,20 +219,30 @@ void reload_done(struct sentry *s)
 {
 	timer_off(&s->loop, &s->reload_timer);
 	devices_free(&s->devices);
+	crls_free(&s->crls);
 	said(&s->devices_error, NULL);
+	said(&s->crl_error, NULL);
 }
 
 void reload_timer(struct sentry *s)
 {
 	if (devices_watch(s))
 		devices_again(s, false);
+	if (crl_watch(s))
+		crl_again(s);
+	crl_due(s);
+	tls_own_due(s);
 	timer_set(&s->loop, &s->reload_timer, s->now + RELOAD_US);
 }
 
 bool reload_all(struct sentry *s, bool force)
 {
+	bool crl;
+
 	devices_watch(s);
-	return devices_again(s, force);
+	crl_watch(s);
+	crl = crl_again(s);
+	return devices_again(s, force) && crl;
 }
 
 static json_t *devices_status(struct sentry *s)
@@ -182,7 +258,17 @@ static json_t *devices_status(struct sentry *s)
 			 "since", event_time(s->devices_since, when), "error", s->devices_error);
 }
 
+static json_t *crl_status(struct sentry *s)
+{
+	if (!s->conf.n_crl)
+		return json_null();
+	return json_pack("{s:i,s:I,s:b,s:s?}", "files", (int)s->conf.n_crl, "revoked",
+			 (json_int_t)crls_count(&s->crls), "stale", (int)crls_stale(&s->crls),
+			 "error", s->crl_error);
+}
+
 json_t *reload_status(struct sentry *s)
 {
-	return json_pack("{s:b,s:o}", "ok", 1, "devices", devices_status(s));
+	return json_pack("{s:b,s:o,s:o,s:o}", "ok", 1, "devices", devices_status(s), "crl",
+			 crl_status(s), "certificates", tls_own_status(s));
 }

@@ -5,7 +5,9 @@
  *
  *   conf.c, conf_scan.c  the INI file       devices.c  who may come
  *   list.c     the file of that list        reload.c   files that change meanwhile
- *   conn.c     TCP, POST, refusals          tls.c      OpenSSL
+ *   conf_tls.c its TLS values               crl.c      certificates that were revoked
+ *   conn.c     TCP, POST, refusals          tls.c      OpenSSL, a connection's
+ *   tls_ctx.c  own certificates, device CAs
  *   admit.c    the checks of a POST         session.c  mux <-> TLS, frames to streams
  *   stream.c   OPEN: rules, names, states   tcp.c      a stream's far connection
  *   assoc.c    UDP and ICMP associations    resolve.c  names by c-ares
@@ -19,6 +21,7 @@
 
 #include <jansson.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -44,6 +47,9 @@
 #define SENTRY_NAME_ADDRS	8	/* tried for one name */
 #define SENTRY_HELD_DGRAMS	16	/* before the socket exists (10) */
 #define SENTRY_DIGEST_HEX	65
+#define SENTRY_CAS_MAX		16	/* files of DeviceCa, and of Crl */
+#define SENTRY_CRL_MAX		(16u << 20)	/* bytes of one */
+#define SENTRY_OWN		2	/* certificates */
 #define SENTRY_LIST_MAX		(64u << 20)	/* bytes of a device list (docs/mdm.md) */
 #define SENTRY_VERSION_MAX	(1ll << 53)	/* of a device list */
 
@@ -94,9 +100,13 @@ struct conf {
 	const char *path;
 	uint32_t n_listen;
 	struct { struct ipaddr addr; uint16_t port; } listen[SENTRY_LISTEN_MAX];
-	char *certificate, *private_key, *chain, *device_ca, *audit, *control;
+	struct own { char *certificate, *private_key, *chain; } own[SENTRY_OWN];
+	uint32_t n_device_ca, n_crl;
+	char *device_ca[SENTRY_CAS_MAX], *crl[SENTRY_CAS_MAX];
+	char *audit, *control;
 	char *devices, *device_signer, *device_state;
-	char *ciphers, *resolvers;
+	char *ciphers12, *ciphers13;	/* NULL: the default ones */
+	char *resolvers;
 	bool allow_unregistered, allow_loopback;
 	uint32_t n_allow;
 	struct prefix allow[SENTRY_ALLOW_MAX];
@@ -161,6 +171,9 @@ bool devices_has_uid(const struct devices *d, const char *uid);
  * Return: 0, or a negative errno; @d is written on success only
  */
 int list_load(struct devices *d, const char *path, const char *signer, char *why, size_t size);
+/* sentry_file_read() - a whole regular file of at most @max bytes; free() it.
+ * Return: 0, or a negative errno (-EINVAL: it is not a regular file) */
+int sentry_file_read(const char *path, size_t max, uint8_t **out, size_t *len);
 /*
  * list_newer() - may @d follow a list of @seen (version 0: none came yet)?
  * A lower version, an equal one with another text, and another group may not.
@@ -172,6 +185,27 @@ bool list_newer(const struct devices *d, const struct devices_id *seen, const ch
  * list that was taken last; none: 0, version 0.  Return: 0, or a negative errno */
 int list_seen_read(const char *path, struct devices_id *seen);
 int list_seen_write(const char *path, const struct devices_id *seen);
+
+/* ---- revoked certificates ------------------------------------------------ */
+
+struct crls {
+	uint32_t n;
+	struct { X509_CRL *crl; const X509 *ca; } v[SENTRY_CAS_MAX];
+};
+
+/*
+ * crls_load() - read CRL files (PEM or DER, one list each), whole or not at all
+ * @old: those in effect; an older one of the same CA is refused
+ * @cas: who may have signed them; referred to by @out
+ * @why: on failure FILE: text
+ * Return: 0, or a negative errno; @out is written on success only, and may be @old
+ */
+int crls_load(struct crls *out, const struct crls *old, char *const *files, uint32_t n,
+	      STACK_OF(X509) *cas, char *why, size_t size);
+void crls_free(struct crls *c);
+bool crls_revoked(const struct crls *c, const X509 *x);
+uint32_t crls_count(const struct crls *c);	/* certificates on them */
+bool crls_stale(const struct crls *c);		/* one is past its nextUpdate */
 
 /* ---- running state ------------------------------------------------------- */
 
@@ -196,7 +230,12 @@ struct sentry {
 	struct devices devices;
 	struct loop loop;
 	uint64_t now, started;
-	SSL_CTX *tls;
+	SSL_CTX *tls;			/* of the certificate in use, one of own[] */
+	SSL_CTX *own[SENTRY_OWN];	/* NULL: not configured */
+	bool own_asked;			/* `sentry ctl certificate N` chose */
+	bool own_warned;		/* that it has expired */
+	STACK_OF(X509) *device_cas;
+	struct crls crls;
 	BIO_METHOD *bio;
 	struct src listeners[SENTRY_LISTEN_MAX];
 	struct src ctl_listener, signal;
@@ -214,7 +253,9 @@ struct sentry {
 	json_t *blocked;		/* device -> true/false, said by `sentry ctl` */
 	struct devices_id seen;		/* of the newest list that was taken */
 	struct watch watch_devices, watch_signer;
-	char *devices_error;		/* of the last attempt; NULL: none */
+	struct watch watch_crl[SENTRY_CAS_MAX];
+	char *devices_error, *crl_error;	/* of the last attempt; NULL: none */
+	bool crl_warned;		/* that one is past its nextUpdate */
 	int64_t devices_since;		/* wall clock, us: when the list was taken */
 	uint64_t entry;			/* audit */
 	uint32_t session_number;
@@ -283,14 +324,27 @@ void conn_refuse(struct conn *c, int status, const char *code, const char *messa
 		 uint32_t retry_after_s);
 int conn_write_head(struct conn *c);		/* 1: the answer is in the batch, 0: blocked, -EIO */
 
-/* tls.c */
+/* tls_ctx.c */
 int tls_init(struct sentry *s);			/* 0 or -EINVAL, said on stderr */
 void tls_done(struct sentry *s);
+/* tls_own_due() - the second certificate takes over when the first has expired */
+void tls_own_due(struct sentry *s);
+/*
+ * tls_own_use() - use certificate @n from now on (its files are read anew), whatever
+ * the dates say; 0: as the dates say.  Sessions that are up stay.
+ * Return: true; false and @why: nothing has changed
+ */
+bool tls_own_use(struct sentry *s, unsigned int n, char *why, size_t size);
+json_t *tls_own_status(const struct sentry *s);
+
+/* tls.c */
 int tls_attach(struct conn *c);			/* 0, -ENOMEM */
 void tls_detach(struct conn *c);		/* frees; also after a failure */
 /* tls_accept() - 1: done, c->thumb is set; 0: not yet; -EPROTO, -EIO: @why says what */
 int tls_accept(struct conn *c, const char **why);
 bool tls_cert_current(struct conn *c);		/* dates, for a resumed handshake too */
+bool tls_cert_revoked(struct conn *c);		/* likewise: is it on a CRL? */
+BIO_METHOD *tls_bio_method(void);		/* the socket under OpenSSL; NULL: no memory */
 /* Into TLS and the batch.  Return: bytes, 0: would block, -EIO: the connection is dead */
 int conn_write(struct conn *c, const void *buf, size_t len);
 /* The end of a burst: send the batch.  Return: 1 all is out, 0 blocked, -EIO */

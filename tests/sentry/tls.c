@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tls.c - OpenSSL in one file: the context, and bytes in and out of a connection.
+ * tls.c - OpenSSL for a connection: handshake, and bytes in and out.
  *
  * Records are collected in a buffer of the connection and sent LIMIT_TLS_BATCH at
  * a time: the copy stays in the cache, and the network stack is entered once for
@@ -95,143 +95,16 @@ static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
 	return n > 0 ? 1 : -1;
 }
 
-/* ---- context ------------------------------------------------------------- */
-
-static int alpn_select(SSL *ssl, const unsigned char **out, unsigned char *outlen,
-		       const unsigned char *in, unsigned int inlen, void *arg)
+BIO_METHOD *tls_bio_method(void)
 {
-	static const char ours[] = "http/1.1";
+	BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "sentry");
 
-	(void)ssl, (void)arg;
-	for (unsigned int i = 0; i < inlen && in[i] <= inlen - i - 1; i += in[i] + 1u) {
-		if (in[i] == sizeof(ours) - 1 && memcmp(in + i + 1, ours, sizeof(ours) - 1) == 0) {
-			*out = in + i + 1;
-			*outlen = in[i];
-			return SSL_TLSEXT_ERR_OK;
-		}
-	}
-	return SSL_TLSEXT_ERR_ALERT_FATAL;
-}
-
-/* TLS 1.3 suites and older ones stand in one list; OpenSSL wants two. */
-static int set_ciphers(struct sentry *s)
-{
-	const struct conf *c = &s->conf;
-	char old[1024], v13[1024];
-	size_t n_old = 0, n_13 = 0;
-	const char *p = c->ciphers;
-
-	if (!p)
-		return SSL_CTX_set_cipher_list(s->tls, c->tls_max < TLS1_2_VERSION ?
-					       "ALL:@SECLEVEL=0" : "ECDHE+AESGCM:ECDHE+CHACHA20");
-	if (strlen(p) >= sizeof(old))
-		return 0;
-	while (*p) {
-		size_t n = strcspn(p, ":");
-		bool is13 = strncmp(p, "TLS_", 4) == 0;
-		char *list = is13 ? v13 : old;
-		size_t *len = is13 ? &n_13 : &n_old;
-
-		if (*len)
-			list[(*len)++] = ':';
-		memcpy(list + *len, p, n);
-		*len += n;
-		p += n + (p[n] == ':');
-	}
-	old[n_old] = v13[n_13] = 0;
-	return (!n_old || SSL_CTX_set_cipher_list(s->tls, old)) &&
-	       (!n_13 || SSL_CTX_set_ciphersuites(s->tls, v13));
-}
-
-static int load_files(struct sentry *s, const char **what)
-{
-	const struct conf *c = &s->conf;
-	STACK_OF(X509_NAME) *names;
-	BIO *b;
-	X509 *x;
-
-	*what = c->certificate;
-	if (SSL_CTX_use_certificate_chain_file(s->tls, c->certificate) != 1)
-		return -EINVAL;
-	*what = c->private_key;
-	if (SSL_CTX_use_PrivateKey_file(s->tls, c->private_key, SSL_FILETYPE_PEM) != 1 ||
-	    SSL_CTX_check_private_key(s->tls) != 1)
-		return -EINVAL;
-	if (c->chain) {
-		*what = c->chain;
-		b = BIO_new_file(c->chain, "r");
-		while (b && (x = PEM_read_bio_X509(b, NULL, NULL, NULL)))
-			SSL_CTX_add0_chain_cert(s->tls, x);
-		if (!b)
-			return -EINVAL;
-		BIO_free(b);
-		ERR_clear_error();
-	}
-	*what = c->device_ca;
-	names = SSL_load_client_CA_file(c->device_ca);
-	if (!names || SSL_CTX_load_verify_locations(s->tls, c->device_ca, NULL) != 1) {
-		sk_X509_NAME_pop_free(names, X509_NAME_free);
-		return -EINVAL;
-	}
-	SSL_CTX_set_client_CA_list(s->tls, names);
-	return 0;
-}
-
-int tls_init(struct sentry *s)
-{
-	const struct conf *c = &s->conf;
-	const char *what = "the TLS context";
-	X509 *own;
-
-	s->bio = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "sentry");
-	s->tls = SSL_CTX_new(TLS_server_method());
-	if (!s->bio || !s->tls)
-		goto bad;
-	BIO_meth_set_write(s->bio, bio_write);
-	BIO_meth_set_read(s->bio, bio_read);
-	BIO_meth_set_ctrl(s->bio, bio_ctrl);
-	if (c->tls_max < TLS1_2_VERSION || c->tls_min < TLS1_2_VERSION)
-		SSL_CTX_set_security_level(s->tls, 0);
-	SSL_CTX_set_min_proto_version(s->tls, c->tls_min);
-	SSL_CTX_set_max_proto_version(s->tls, c->tls_max);
-	SSL_CTX_set_options(s->tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-			    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
-	SSL_CTX_set_mode(s->tls, SSL_MODE_ENABLE_PARTIAL_WRITE |
-			 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	/*
-	 * One recv() brings a record and the next one's first bytes.  A larger buffer
-	 * costs more than it saves: OpenSSL moves all of the rest for each record.
-	 */
-	SSL_CTX_set_read_ahead(s->tls, 1);
-	/* tickets carry the session, nothing is kept here */
-	SSL_CTX_set_session_cache_mode(s->tls, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_session_id_context(s->tls, (const unsigned char *)"atp", 3);
-	SSL_CTX_set_verify(s->tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-	X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(s->tls), X509_V_FLAG_PARTIAL_CHAIN);
-	SSL_CTX_set_alpn_select_cb(s->tls, alpn_select, NULL);
-	what = "Ciphers";
-	if (!set_ciphers(s))
-		goto bad;
-	if (load_files(s, &what))
-		goto bad;
-	own = SSL_CTX_get0_certificate(s->tls);
-	if (X509_NAME_cmp(X509_get_subject_name(own), X509_get_issuer_name(own)) == 0)
-		event_emit(s, "warning", json_pack("{s:s}", "text",
-			   "Sentry's certificate is self-signed: devices must pin it"));
-	return 0;
-bad:
-	fprintf(stderr, "%s: %s: %s\n", c->path, what,
-		ERR_reason_error_string(ERR_peek_error()) ?
-		ERR_reason_error_string(ERR_peek_error()) : "cannot be used");
-	return -EINVAL;
-}
-
-void tls_done(struct sentry *s)
-{
-	SSL_CTX_free(s->tls);
-	BIO_meth_free(s->bio);
-	s->tls = NULL;
-	s->bio = NULL;
+	if (!m)
+		return NULL;
+	BIO_meth_set_write(m, bio_write);
+	BIO_meth_set_read(m, bio_read);
+	BIO_meth_set_ctrl(m, bio_ctrl);
+	return m;
 }
 
 /* ---- a connection -------------------------------------------------------- */
@@ -315,6 +188,13 @@ bool tls_cert_current(struct conn *c)
 
 	return x && X509_cmp_current_time(X509_get0_notBefore(x)) < 0 &&
 	       X509_cmp_current_time(X509_get0_notAfter(x)) > 0;
+}
+
+bool tls_cert_revoked(struct conn *c)
+{
+	X509 *x = SSL_get0_peer_certificate(c->ssl);
+
+	return x && crls_revoked(&c->s->crls, x);
 }
 
 int conn_write(struct conn *c, const void *buf, size_t len)
