@@ -25,7 +25,8 @@ struct options {
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: apptunnel profile import FILE [-o FILE] [--payload N] [--force] [--json]\n");
+	fprintf(stderr, "usage: apptunnel profile import FILE [-o FILE] [--payload N] [--force] "
+		"[--json]\n");
 	return CTL_USAGE;
 }
 
@@ -37,7 +38,7 @@ static int say(const char *path, int err)
 	return err == EACCES || err == EPERM || err == EROFS ? CTL_PERMISSION : CTL_UNEXPECTED;
 }
 
-/* ---- options ---------------------------------------------------------------------------------- */
+/* ---- options -------------------------------------------------------------------------------- */
 
 static bool number_option(const char *s, uint32_t *out)
 {
@@ -88,7 +89,7 @@ static bool read_options(struct options *o, int argc, char **argv)
 	return o->file && (!o->output || *o->output);
 }
 
-/* ---- the file that is imported ---------------------------------------------------------------- */
+/* ---- the file that is imported -------------------------------------------------------------- */
 
 static int read_input(const char *path, uint8_t **out, size_t *len)
 {
@@ -123,7 +124,7 @@ out:
 	return code;
 }
 
-/* ---- the files that are written ----------------------------------------------------------------- */
+/* ---- the files that are written ------------------------------------------------------------- */
 
 struct output {
 	char *path;		/* where it goes; owned */
@@ -157,8 +158,10 @@ static bool output_add(struct outputs *o, const char *beside, const char *name, 
 	int n;
 
 	*f = (struct output){ .content = strdup(content) };
-	n = name ? asprintf(&f->path, "%.*s%s", slash ? (int)(slash + 1 - beside) : 0, beside, name) :
-		   asprintf(&f->path, "%s", beside);
+	if (name)
+		n = asprintf(&f->path, "%.*s%s", slash ? (int)(slash + 1 - beside) : 0, beside, name);
+	else
+		n = asprintf(&f->path, "%s", beside);
 	if (n < 0)
 		f->path = NULL;
 	o->n++;
@@ -175,16 +178,17 @@ static bool outputs_collect(struct outputs *o, const struct import_result *r, co
 	bool good = true;
 
 	for (i = 0; i < r->n_certs && good; i++) {
-		if (r->certs[i].ca)
+		if (r->certs[i].ca) {
 			text_add(&ca, r->certs[i].pem);
-		else
-			good = output_add(o, path, import_cert_name(stem, ++pins, name, sizeof(name)),
-					  r->certs[i].pem);
+			continue;
+		}
+		import_cert_name(stem, ++pins, name, sizeof(name));
+		good = output_add(o, path, name, r->certs[i].pem);
 	}
 	if (ca.n) {
+		import_cert_name(stem, 0, name, sizeof(name));
 		s = text_take(&ca);
-		good = s && good && output_add(o, path, import_cert_name(stem, 0, name, sizeof(name)),
-					       s);
+		good = s && good && output_add(o, path, name, s);
 		free(s);
 	}
 	return good && output_add(o, path, NULL, ini);
@@ -202,7 +206,8 @@ static int check_place(const struct output *f, bool force)
 		return CTL_CONFLICT;
 	}
 	if (!force) {
-		fprintf(stderr, "apptunnel: %s is there already; --force writes over it\n", f->path);
+		fprintf(stderr, "apptunnel: %s is there already; --force writes over it\n",
+			f->path);
 		return CTL_CONFLICT;
 	}
 	return CTL_DONE;
@@ -249,7 +254,8 @@ static int put_in_place(struct output *f, bool force)
 	if (renameat2(AT_FDCWD, f->temp, AT_FDCWD, f->path, force ? 0 : RENAME_NOREPLACE) < 0) {
 		if (errno != EEXIST)
 			return say(f->path, errno);
-		fprintf(stderr, "apptunnel: %s is there already; --force writes over it\n", f->path);
+		fprintf(stderr, "apptunnel: %s is there already; --force writes over it\n",
+			f->path);
 		return CTL_CONFLICT;
 	}
 	free(f->temp);
@@ -276,7 +282,7 @@ static int write_files(const struct options *o, const struct import_result *r, c
 	return code;
 }
 
-/* ---- the list ---------------------------------------------------------------------------------------- */
+/* ---- the list ------------------------------------------------------------------------------- */
 
 static void list_people(const struct options *o, const struct import_result *r)
 {
@@ -284,12 +290,12 @@ static void list_people(const struct options *o, const struct import_result *r)
 
 	for (i = 0; i < r->n_notes; i++) {
 		const struct import_note *n = &r->notes[i];
+		const char *word = import_word(n->kind, false);
 
 		if (strcmp(n->where, "-"))
-			fprintf(stderr, "%s: %s: %s: %s\n", o->file, n->where, import_word(n->kind, false),
-				n->text);
+			fprintf(stderr, "%s: %s: %s: %s\n", o->file, n->where, word, n->text);
 		else
-			fprintf(stderr, "%s: %s: %s\n", o->file, import_word(n->kind, false), n->text);
+			fprintf(stderr, "%s: %s: %s\n", o->file, word, n->text);
 	}
 }
 
@@ -346,8 +352,8 @@ static int finish(const struct ctl_opts *g, const struct options *o, struct impo
 	bool written = false;
 
 	if (o->output && stem && !profile_stem_ok(stem)) {
-		fprintf(stderr, "apptunnel: %s: a profile is known by a name of [A-Za-z0-9_-]{1,32} and "
-			"%s\n", o->output, SUFFIX);
+		fprintf(stderr, "apptunnel: %s: a profile is known by a name of "
+			"[A-Za-z0-9_-]{1,32} and %s\n", o->output, SUFFIX);
 		free(stem);
 		return CTL_USAGE;
 	}

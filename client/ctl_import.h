@@ -7,9 +7,10 @@
  * rights (ctl_import_child.c) finds out what it is, takes a signature's wrapping
  * off, judges its size and nesting before any library sees it (_guard.c), has
  * libplist or jansson read it (_read.c) into a tree (_tree.c), and picks values
- * out of that (_apple.c, _android.c, _keys.c, _certs.c).  What comes back are
- * values and sentences; ctl_import_finish.c writes the profile, has the
- * product's own reader check it, and takes out what that refuses.
+ * out of that (_apple.c, _ondemand.c, _android.c, _keys.c, _value.c, _certs.c;
+ * _rest.c lists what stays).  What comes back are values and sentences;
+ * ctl_import_finish.c writes the profile, has the product's own reader check it,
+ * and takes out what that refuses.
  */
 #ifndef APPTUNNEL_CTL_IMPORT_H
 #define APPTUNNEL_CTL_IMPORT_H
@@ -23,7 +24,7 @@
 
 #define IMPORT_INPUT_MAX	(1u << 20)	/* bytes of a file */
 #define IMPORT_DEPTH_MAX	32u	/* dictionaries and lists inside each other */
-#define IMPORT_NODES_MAX	20000u	/* elements of a file, shared ones each time they are used */
+#define IMPORT_NODES_MAX	20000u	/* elements; shared ones each time they are used */
 #define IMPORT_BYTES_MAX	(4u << 20)	/* bytes in all strings together, counted so */
 #define IMPORT_NOTES_MAX	1000u	/* lines of the list; one more says that there are others */
 #define IMPORT_VALUES_MAX	20000u	/* more than two full lists of routes */
@@ -32,7 +33,7 @@
 #define IMPORT_TEXT_MAX		600	/* bytes of a sentence */
 #define IMPORT_WHERE_MAX	200	/* bytes of a place in the file */
 
-/* ---- what was found ------------------------------------------------------------------------ */
+/* ---- what was found ------------------------------------------------------------------------- */
 
 enum import_note_kind {
 	IMPORT_NOT_CARRIED,	/* is in the file, is not in the profile */
@@ -97,7 +98,7 @@ int import_refuse(struct import_result *r, const char *fmt, ...)
 /* import_word() - "not carried" and so on; @json: "not-carried" */
 const char *import_word(enum import_note_kind kind, bool json);
 
-/* ---- from bytes to values ------------------------------------------------------------------ */
+/* ---- from bytes to values ------------------------------------------------------------------- */
 
 /*
  * import_convert() - everything that looks at the file's bytes
@@ -172,7 +173,7 @@ int node_truth(const struct node *n);
 /* node_what() - "a text", "a list" ... for sentences */
 const char *node_what(const struct node *n);
 
-/* ---- the parts of import_convert() ----------------------------------------------------------- */
+/* ---- the parts of import_convert() ---------------------------------------------------------- */
 
 /* import_read() - any accepted format to a tree.  Return: as import_convert() */
 int import_read(const uint8_t *in, size_t n, struct node **tree, bool *is_json,
@@ -220,6 +221,22 @@ bool import_check(enum schema_id id, const char *s, size_t n, char *why);
 
 /* import_rest() - list every entry below @n that nobody dealt with */
 void import_rest(struct import_result *r, const char *where, struct node *n);
+
+/*
+ * import_loose() - lower case, letters and digits only, as names are compared;
+ * "" when it is too long to be a key of ours
+ * @to: IMPORT_NAME_MAX + 1 bytes
+ */
+#define IMPORT_NAME_MAX		48
+void import_loose(const char *s, char *to);
+/* import_loose_same() - is @name loosely @want, which is loose already? */
+bool import_loose_same(const char *name, const char *want);
+
+/*
+ * import_number() - a number as a number or as text
+ * Return: 0; -ERANGE: beyond what counts (*out: INT64_MIN or INT64_MAX); -EINVAL
+ */
+int import_number(const struct node *n, int64_t *out);
 
 /* import_is_secret() - may the value of a key of this name not be shown? */
 bool import_is_secret(const char *name);

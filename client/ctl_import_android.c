@@ -18,7 +18,7 @@
 
 #define CONFIG	"managedConfiguration"
 
-/* ---- a list of properties to a dictionary ------------------------------------------------------ */
+/* ---- a list of properties to a dictionary --------------------------------------------------- */
 
 static bool is_properties(const struct node *n)
 {
@@ -96,8 +96,8 @@ static void flatten(struct import_result *r, struct node *list, struct node *fla
 			continue;
 		}
 		if (fallback)
-			import_note(r, IMPORT_REMARK, key, "only the default of the list is given; it is "
-				    "taken as the value");
+			import_note(r, IMPORT_REMARK, key, "only the default of the list is "
+				    "given; it is taken as the value");
 		detach(item, value);
 		free(value->key);
 		value->key = strdup(key);
@@ -110,7 +110,7 @@ static void flatten(struct import_result *r, struct node *list, struct node *fla
 	}
 }
 
-/* ---- which configuration ------------------------------------------------------------------------- */
+/* ---- which configuration -------------------------------------------------------------------- */
 
 struct candidates {
 	struct node *v[64];
@@ -138,7 +138,8 @@ static void collect(struct candidates *c, struct node *root)
 		for (n = apps->first; n; n = n->next) {
 			snprintf(where, sizeof(where), "applications[%zu]." CONFIG, ++i);
 			if (node_get(n, CONFIG))
-				candidate(c, node_get(n, CONFIG), node_string(n, "packageName"), where);
+				candidate(c, node_get(n, CONFIG), node_string(n, "packageName"),
+					  where);
 		}
 	} else if (node_get(root, CONFIG)) {
 		candidate(c, node_get(root, CONFIG), NULL, CONFIG);
@@ -167,7 +168,7 @@ static bool means_something(const struct node *n)
 	return false;
 }
 
-/* ---- one configuration ------------------------------------------------------------------------------ */
+/* ---- one configuration ---------------------------------------------------------------------- */
 
 static void carry_dict(struct import_result *r, const char *where, struct node *dict)
 {
@@ -209,14 +210,15 @@ int import_android(struct node *root, uint32_t payload, struct import_result *r)
 
 	collect(&c, root);
 	if (payload > c.n)
-		return import_refuse(r, "there is no configuration %u; the file has %zu", payload, c.n);
+		return import_refuse(r, "there is no configuration %u; the file has %zu", payload,
+				     c.n);
 	for (chosen = payload ? payload - 1 : 0; !payload && chosen < c.n; chosen++) {
 		if (means_something(c.v[chosen]))
 			break;
 	}
 	if (chosen >= c.n || !means_something(c.v[chosen]))
-		return import_refuse(r, "JSON, but no managed configuration of a tunnel: no key in it is "
-				     "known");
+		return import_refuse(r, "JSON, but no managed configuration of a tunnel: no key "
+				     "in it is known");
 	snprintf(r->source, sizeof(r->source), "an Android managed configuration, %zu of %zu",
 		 chosen + 1, c.n);
 	for (i = 0; i < c.n; i++) {
@@ -225,11 +227,12 @@ int import_android(struct node *root, uint32_t payload, struct import_result *r)
 		if (i == chosen)
 			carry(r, c.where[i], c.v[i]);
 		else if (means_something(c.v[i]))
-			import_note(r, IMPORT_NOT_CARRIED, c.where[i], "configuration %zu (%.100s) is not "
-				    "the one that was taken: --payload %zu takes it", i + 1, app, i + 1);
+			import_note(r, IMPORT_NOT_CARRIED, c.where[i], "configuration %zu "
+				    "(%.100s) is not the one that was taken: --payload %zu takes "
+				    "it", i + 1, app, i + 1);
 		else
-			import_note(r, IMPORT_NOT_CARRIED, c.where[i], "configuration %zu (%.100s) is "
-				    "another app's", i + 1, app);
+			import_note(r, IMPORT_NOT_CARRIED, c.where[i], "configuration %zu "
+				    "(%.100s) is another app's", i + 1, app);
 	}
 	if (!r->n_values && !r->n_certs)
 		return import_refuse(r, "none of its keys can be carried over");

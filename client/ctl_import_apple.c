@@ -42,7 +42,7 @@ static const char *name_of(const struct node *payload)
 	return name ? name : "no name";
 }
 
-/* ---- one VPN payload --------------------------------------------------------------------------- */
+/* ---- one VPN payload ------------------------------------------------------------------------ */
 
 /* The vendor's own keys; in VendorConfig as they are documented. */
 static void carry_vendor(struct import_result *r, const char *where, struct node *dict)
@@ -127,12 +127,13 @@ static void carry_payload(struct import_result *r, const char *where, struct nod
 	import_ondemand(r, where, vpn, payload);
 	if (apps && !import_has(r, K_TCP_IDLE)) {
 		import_value(r, K_TCP_IDLE, 0, "60000", "TcpIdleTmoMs");
-		import_note(r, IMPORT_DEFAULT, import_place(where, "VendorConfig.TcpIdleTmoMs", place),
-			    "not given; 60000 is written, which is the vendor's default for apps");
+		import_place(where, "VendorConfig.TcpIdleTmoMs", place);
+		import_note(r, IMPORT_DEFAULT, place, "not given; 60000 is written, which is the "
+			    "vendor's default for apps");
 	}
 }
 
-/* ---- the payloads beside it ------------------------------------------------------------------------ */
+/* ---- the payloads beside it ----------------------------------------------------------------- */
 
 static bool ends_in(const char *s, const char *end)
 {
@@ -144,14 +145,16 @@ static bool ends_in(const char *s, const char *end)
 static void carry_certificate(struct import_result *r, const char *where, struct node *payload)
 {
 	struct node *content = node_get(payload, CONTENT);
-	const char *type = type_of(payload), *file = node_string(payload, "PayloadCertificateFileName");
+	const char *file = node_string(payload, "PayloadCertificateFileName");
+	const char *type = type_of(payload);
 	char quoted[TEXT_QUOTE_SIZE];
 
 	node_use(payload);
 	if (ends_in(type, ".pkcs12"))
-		import_note(r, IMPORT_NOT_CARRIED, where, "PKCS#12 %s: certificate and key of a device; "
-			    "write them as two PEM files with `openssl pkcs12` and name them in "
-			    "[identity]", file ? text_quote(file, strlen(file), quoted) : "");
+		import_note(r, IMPORT_NOT_CARRIED, where, "PKCS#12 %s: certificate and key of a "
+			    "device; write them as two PEM files with `openssl pkcs12` and name "
+			    "them in [identity]",
+			    file ? text_quote(file, strlen(file), quoted) : "");
 	else if (!content || (content->kind != NODE_DATA && content->kind != NODE_STRING) ||
 		 !import_cert_bytes(r, where, content->s, content->n))
 		import_note(r, IMPORT_NOT_CARRIED, where, "no certificate in DER or PEM form in %s",
@@ -172,24 +175,25 @@ static void other_payload(struct import_result *r, const char *where, struct nod
 	}
 	node_use(payload);
 	if (vpn && is_ours(payload))
-		import_note(r, IMPORT_NOT_CARRIED, where, "VPN payload %zu, %.60s (%s), is not the one that "
-			    "was taken: --payload %zu takes it", vpn, name_of(payload), type, vpn);
+		import_note(r, IMPORT_NOT_CARRIED, where, "VPN payload %zu, %.60s (%s), is not "
+			    "the one that was taken: --payload %zu takes it", vpn, name_of(payload),
+			    type, vpn);
 	else if (vpn)
-		import_note(r, IMPORT_NOT_CARRIED, where, "VPN payload %zu, %.60s, is of type %.40s, which "
-			    "is another product's", vpn, name_of(payload),
+		import_note(r, IMPORT_NOT_CARRIED, where, "VPN payload %zu, %.60s, is of type "
+			    "%.40s, which is another product's", vpn, name_of(payload),
 			    node_string(payload, "VPNType"));
 	else if (ends_in(type, ".scep") || ends_in(type, ".acme"))
-		import_note(r, IMPORT_NOT_CARRIED, where, "%s gets the device its identity; enrol this one "
-			    "and name the files in [identity]", type);
+		import_note(r, IMPORT_NOT_CARRIED, where, "%s gets the device its identity; enrol "
+			    "this one and name the files in [identity]", type);
 	else if (ends_in(type, ".appmapping"))
-		import_note(r, IMPORT_NOT_CARRIED, where, "%s names apps of another platform; apps are "
-			    "named in [apps]", type);
+		import_note(r, IMPORT_NOT_CARRIED, where, "%s names apps of another platform; "
+			    "apps are named in [apps]", type);
 	else
 		import_note(r, IMPORT_NOT_CARRIED, where, "a payload of type %.100s", *type ? type :
 			    "(none)");
 }
 
-/* ---- which payload ----------------------------------------------------------------------------------- */
+/* ---- which payload -------------------------------------------------------------------------- */
 
 /* The chosen one.  @count: of VPN payloads.  NULL: there is none */
 static struct node *choose(struct node *content, uint32_t want, size_t *count)
@@ -210,14 +214,15 @@ static struct node *choose(struct node *content, uint32_t want, size_t *count)
 static int none(struct import_result *r, const struct node *content, uint32_t want, size_t count)
 {
 	if (want && want > count)
-		return import_refuse(r, "there is no VPN payload %u; the file has %zu", want, count);
+		return import_refuse(r, "there is no VPN payload %u; the file has %zu", want,
+				     count);
 	if (count)
-		return import_refuse(r, "the VPN payloads are of the system's own types (IKEv2, L2TP and the "
-				     "like); one with VPNType VPN is needed");
+		return import_refuse(r, "the VPN payloads are of the system's own types (IKEv2, "
+				     "L2TP and the like); one with VPNType VPN is needed");
 	if (!content->first)
 		return import_refuse(r, "a configuration profile without payloads");
-	return import_refuse(r, "no VPN payload (com.apple.vpn.managed or com.apple.vpn.managed.applayer) "
-			     "is in the file");
+	return import_refuse(r, "no VPN payload (com.apple.vpn.managed or "
+			     "com.apple.vpn.managed.applayer) is in the file");
 }
 
 static int whole_profile(struct node *root, struct node *content, uint32_t want,
@@ -231,14 +236,15 @@ static int whole_profile(struct node *root, struct node *content, uint32_t want,
 	if (!chosen)
 		return none(r, content, want, count);
 	if (!is_ours(chosen))
-		return import_refuse(r, "VPN payload %u is of type %.40s, which is another product's", want,
+		return import_refuse(r, "VPN payload %u is of type %.40s, which is another "
+				     "product's", want,
 				     node_string(chosen, "VPNType"));
 	for (n = content->first; n; n = n->next) {
 		snprintf(where, sizeof(where), "%s[%zu]", CONTENT, ++i);
 		vpn += is_vpn(n);
 		if (n == chosen) {
-			snprintf(r->source, sizeof(r->source), "an Apple configuration profile, VPN payload "
-				 "%zu of %zu", vpn, count);
+			snprintf(r->source, sizeof(r->source), "an Apple configuration profile, "
+				 "VPN payload %zu of %zu", vpn, count);
 			carry_payload(r, where, n);
 			import_rest(r, where, n);
 		} else {
@@ -258,17 +264,18 @@ int import_apple(struct node *root, uint32_t payload, struct import_result *r)
 	struct node *content = node_get(root, CONTENT);
 
 	if (root->kind != NODE_DICT)
-		return import_refuse(r, "a property list, but no configuration profile: %s, where a "
-				     "dictionary is accepted", node_what(root));
+		return import_refuse(r, "a property list, but no configuration profile: %s, where "
+				     "a dictionary is accepted", node_what(root));
 	if (node_get(root, "EncryptedPayloadContent"))
-		return import_refuse(r, "an encrypted configuration profile; export it anew without "
-				     "encryption");
+		return import_refuse(r, "an encrypted configuration profile; export it anew "
+				     "without encryption");
 	if (is_vpn(root)) {
 		if (payload > 1)
-			return import_refuse(r, "there is no VPN payload %u; the file is one", payload);
+			return import_refuse(r, "there is no VPN payload %u; the file is one",
+					     payload);
 		if (!is_ours(root))
-			return import_refuse(r, "the VPN payload is of type %.40s, which is another "
-					     "product's", node_string(root, "VPNType"));
+			return import_refuse(r, "the VPN payload is of type %.40s, which is "
+					     "another product's", node_string(root, "VPNType"));
 		snprintf(r->source, sizeof(r->source), "an Apple VPN payload");
 		carry_payload(r, "", root);
 		import_rest(r, "", root);

@@ -55,8 +55,9 @@ static void take(struct import_result *r, const char *where, X509 *cert)
 		}
 	}
 	if (ca && self)
-		import_note(r, IMPORT_REMARK, where, "a CA by its own words, so it goes to CaFile; if it "
-			    "is the gateway's own certificate, name it in PinnedCertificate instead");
+		import_note(r, IMPORT_REMARK, where, "a CA by its own words, so it goes to "
+			    "CaFile; if it is the gateway's own certificate, name it in "
+			    "PinnedCertificate instead");
 	import_cert(r, ca, pem, sha256, where);
 }
 

@@ -39,7 +39,7 @@ struct record {
 };
 #define RECORD_SIZE	17u
 
-/* ---- convert: what both the child and the tests call ------------------------------------------- */
+/* ---- convert: what both the child and the tests call ---------------------------------------- */
 
 int import_convert(const uint8_t *in, size_t n, uint32_t payload, struct import_result *r)
 {
@@ -54,7 +54,7 @@ int import_convert(const uint8_t *in, size_t n, uint32_t payload, struct import_
 	return !err && r->failed ? -ENOMEM : err;
 }
 
-/* ---- the child ------------------------------------------------------------------------------------ */
+/* ---- the child ------------------------------------------------------------------------------ */
 
 static void put_u32(struct text *t, uint32_t v)
 {
@@ -160,7 +160,7 @@ static void __attribute__((noreturn)) child(const uint8_t *in, size_t n, uint32_
 	_exit(t.failed || r.failed || at < t.n);
 }
 
-/* ---- the parent -------------------------------------------------------------------------------------- */
+/* ---- the parent ----------------------------------------------------------------------------- */
 
 struct answer {
 	const char *p;
@@ -282,8 +282,8 @@ int import_in_child(const uint8_t *in, size_t n, uint32_t payload, struct import
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (!err && WIFSIGNALED(status))
-		err = import_refuse(r, "reading it failed (signal %d); it is malformed, or larger than it "
-				    "looks", WTERMSIG(status));
+		err = import_refuse(r, "reading it failed (signal %d); it is malformed, or larger "
+				    "than it looks", WTERMSIG(status));
 	else if (!err && WEXITSTATUS(status))
 		err = -ENOMEM;
 	else if (!err)

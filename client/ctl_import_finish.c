@@ -18,7 +18,7 @@
 /* of reading and taking out: each key and each rule can go once */
 #define ROUNDS_MAX	(SCHEMA_KEYS + SCHEMA_RULES_MAX + 1)
 
-/* ---- text ------------------------------------------------------------------------------------- */
+/* ---- text ----------------------------------------------------------------------------------- */
 
 /*
  * Every value that is not plain stands in quotes.  What holds a double quote
@@ -79,9 +79,10 @@ static void put_rules(struct text *t, const struct import_result *r)
 			const struct import_value *v = &r->values[i];
 			bool list = schema[v->id].form == FORM_RULE_LIST;
 
-			if (v->rule == rule)
-				put_value(t, schema_name(v->id, rule, list ? ++number[v->id] : 0, name),
-					  v->text);
+			if (v->rule != rule)
+				continue;
+			schema_name(v->id, rule, list ? ++number[v->id] : 0, name);
+			put_value(t, name, v->text);
 		}
 	}
 }
@@ -138,7 +139,8 @@ char *import_ini(const struct import_result *r)
 			text_addf(&t, "\n[%s]\n", section);
 		}
 		if (fill)
-			text_addf(&t, "# to fill in: %s = ...   (%s)\n", schema[i].name, schema[i].help);
+			text_addf(&t, "# to fill in: %s = ...   (%s)\n", schema[i].name,
+				  schema[i].help);
 		else if (rules)
 			put_rules(&t, r);
 		else
@@ -147,7 +149,7 @@ char *import_ini(const struct import_result *r)
 	return text_take(&t);
 }
 
-/* ---- the reader's judgement ------------------------------------------------------------------------ */
+/* ---- the reader's judgement ----------------------------------------------------------------- */
 
 /* Errors that an imported profile may have: they are listed, and stay. */
 static bool may_stay(enum finding_code code)
@@ -189,6 +191,7 @@ static bool key_at(const char *ini, uint32_t line, struct schema_hit *hit)
 /* A list is left out whole, a rule too: half of either would mean something else. */
 static size_t take_out(struct import_result *r, const struct schema_hit *hit, const char *why)
 {
+	const char *whole = hit->rule ? "the whole rule, for " : "";
 	size_t i, to = 0, gone = 0;
 
 	for (i = 0; i < r->n_values; i++) {
@@ -201,8 +204,7 @@ static size_t take_out(struct import_result *r, const struct schema_hit *hit, co
 		}
 		if (!gone++)
 			import_note(r, IMPORT_NOT_CARRIED, v->where, "[%s] %s%s: %s",
-				    schema[hit->id].section, hit->rule ? "the whole rule, for " : "",
-				    schema[hit->id].name, why);
+				    schema[hit->id].section, whole, schema[hit->id].name, why);
 		free(v->text);
 		free(v->where);
 	}
@@ -223,14 +225,16 @@ static const char *where_of(const struct import_result *r, const struct schema_h
 
 static void list_finding(struct import_result *r, const char *ini, const struct finding *f)
 {
+	const char *key = strcmp(f->key, "-") ? f->key : "", *where = "-";
 	struct schema_hit hit;
 
+	if (f->line && key_at(ini, f->line, &hit))
+		where = where_of(r, &hit);
 	if (f->code == FC_MISSING || f->code == FC_NO_PIN || f->code == FC_ACCESS)
 		import_note(r, IMPORT_MISSING, f->key, "%s", f->text);
 	else if (finding_code_is_error(f->code) || f->code == FC_OUT_OF_SCOPE)
-		import_note(r, IMPORT_UNSUPPORTED, f->line && key_at(ini, f->line, &hit) ?
-			    where_of(r, &hit) : "-", "%s%s%s (%s)", strcmp(f->key, "-") ? f->key : "",
-			    strcmp(f->key, "-") ? ": " : "", f->text, finding_code_name(f->code));
+		import_note(r, IMPORT_UNSUPPORTED, where, "%s%s%s (%s)", key, *key ? ": " : "",
+			    f->text, finding_code_name(f->code));
 }
 
 /*
@@ -266,7 +270,7 @@ out:
 	return err ? err : again;
 }
 
-/* ---- certificates --------------------------------------------------------------------------------- */
+/* ---- certificates --------------------------------------------------------------------------- */
 
 char *import_cert_name(const char *stem, size_t pin, char *buf, size_t size)
 {
@@ -304,14 +308,16 @@ static void add_certs(struct import_result *r, const char *stem)
 		if (!c->ca)
 			add_pin(r, c, stem, ++pins);
 		else if (!stem)
-			import_note(r, IMPORT_NOT_CARRIED, c->where, "the certificate of a CA; with -o FILE it "
-				    "is written beside that file and named in CaFile");
+			import_note(r, IMPORT_NOT_CARRIED, c->where, "the certificate of a CA; "
+				    "with -o FILE it is written beside that file and named in "
+				    "CaFile");
 		else if (!cas++)
 			import_value(r, K_CA_FILE, 0, import_cert_name(stem, 0, name, sizeof(name)),
 				     c->where);
 	}
 	if (cas)
-		import_note(r, IMPORT_REMARK, "-", "CaFile (%zu %s) counts only where DisablePinning is true",
+		import_note(r, IMPORT_REMARK, "-", "CaFile (%zu %s) counts only where "
+			    "DisablePinning is true",
 			    cas, cas == 1 ? "certificate" : "certificates");
 }
 

@@ -18,7 +18,7 @@
 #define TOO_MANY	"more than 20,000 elements"
 _Static_assert(IMPORT_DEPTH_MAX == 32 && IMPORT_NODES_MAX == 20000, "the sentences say so");
 
-/* ---- text in general ------------------------------------------------------------------------- */
+/* ---- text in general ------------------------------------------------------------------------ */
 
 static const char *guard_text(const char *s, size_t n)
 {
@@ -34,7 +34,7 @@ static const char *guard_text(const char *s, size_t n)
 	return NULL;
 }
 
-/* ---- XML ---------------------------------------------------------------------------------------- */
+/* ---- XML ------------------------------------------------------------------------------------ */
 
 struct xml {
 	const char *p, *end;
@@ -110,7 +110,8 @@ static const char *xml_doctype(struct xml *x)
 	x->doctype = true;
 	for (p = x->p; p < x->end && *p != '>'; p++) {
 		if (*p == '[')
-			return "a document type with declarations of its own; entities are not accepted";
+			return "a document type with declarations of its own; entities are not "
+			"accepted";
 	}
 	return xml_tag(x, &empty, &quoted);
 }
@@ -180,7 +181,7 @@ const char *guard_xml(const char *s, size_t n)
 	return why;
 }
 
-/* ---- binary property lists ------------------------------------------------------------------------ */
+/* ---- binary property lists ------------------------------------------------------------------ */
 
 #define TRAILER		32u
 #define MAGIC		8u
@@ -331,7 +332,7 @@ const char *guard_binary(const uint8_t *s, size_t n)
 	return bin_object(&b, root, 0);
 }
 
-/* ---- JSON --------------------------------------------------------------------------------------------- */
+/* ---- JSON ----------------------------------------------------------------------------------- */
 
 const char *guard_json(const char *s, size_t n)
 {

@@ -48,7 +48,8 @@ static bool take_pair(struct rule *rule, enum schema_id id, const char *key, con
 	if (id == K_RULE_INTERFACE)
 		s = interface_word(s);
 	if (id == K_RULE_SSID && strlen(s) > SCHEMA_SSID_MAX)
-		return left_out(rule, key, "longer than the 32 bytes that a network's name can have");
+		return left_out(rule, key, "longer than the 32 bytes that a network's name can "
+				"have");
 	if (!import_check(id, s, strlen(s), why))
 		return left_out(rule, key, why);
 	rule->pairs[rule->n++] = (struct pair){ id, s };
@@ -82,8 +83,8 @@ static void read_action(struct rule *rule, const struct node *n)
 			rule->action = words[i];
 	}
 	if (!rule->action && !rule->why[0])
-		snprintf(rule->why, sizeof(rule->why), "Action %.60s: there are Connect and Disconnect "
-			 "here", n->kind == NODE_STRING ? n->s : "of a wrong type");
+		snprintf(rule->why, sizeof(rule->why), "Action %.60s: there are Connect and "
+			 "Disconnect here", n->kind == NODE_STRING ? n->s : "of a wrong type");
 }
 
 static void read_rule(struct rule *rule, const struct node *dict)
@@ -149,8 +150,8 @@ static bool carry_rules(struct import_result *r, const char *where, struct node 
 		import_place(where, name, place);
 		node_use(n);
 		if (ended) {
-			import_note(r, IMPORT_NOT_CARRIED, place, "the rule stands behind one that always "
-				    "matches, and is never reached");
+			import_note(r, IMPORT_NOT_CARRIED, place, "the rule stands behind one "
+				    "that always matches, and is never reached");
 			continue;
 		}
 		read_rule(&rule, n);
@@ -162,8 +163,8 @@ static bool carry_rules(struct import_result *r, const char *where, struct node 
 		else if (ended)
 			import_value(r, K_DEFAULT_ACTION, 0, rule.action, place);
 		else if (number == SCHEMA_RULES_MAX)
-			import_note(r, IMPORT_NOT_CARRIED, place, "the rule is left out: a profile has at "
-				    "most %u", SCHEMA_RULES_MAX);
+			import_note(r, IMPORT_NOT_CARRIED, place, "the rule is left out: a "
+				    "profile has at most %u", SCHEMA_RULES_MAX);
 		else
 			write_rule(r, &rule, ++number, place);
 	}
@@ -218,7 +219,7 @@ void import_ondemand(struct import_result *r, const char *where, struct node *vp
 		ended = carry_rules(r, place, rules);
 	if (on && !ended) {
 		import_value(r, K_DEFAULT_ACTION, 0, "connect", place);
-		import_note(r, IMPORT_DEFAULT, place, "no rule that always matches; DefaultAction = connect "
-			    "is written, which is the vendor's default");
+		import_note(r, IMPORT_DEFAULT, place, "no rule that always matches; DefaultAction "
+			    "= connect is written, which is the vendor's default");
 	}
 }

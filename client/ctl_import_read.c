@@ -52,7 +52,7 @@ static bool build_key(struct builder *b, struct node *n, const char *key, size_t
 	return false;
 }
 
-/* ---- property lists --------------------------------------------------------------------------- */
+/* ---- property lists ------------------------------------------------------------------------- */
 
 static struct node *from_plist(struct builder *b, plist_t p);
 
@@ -185,7 +185,7 @@ static struct node *from_plist(struct builder *b, plist_t p)
 	return n;
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------- */
+/* ---- JSON ----------------------------------------------------------------------------------- */
 
 static struct node *from_json(struct builder *b, json_t *j);
 
@@ -258,7 +258,7 @@ static struct node *from_json(struct builder *b, json_t *j)
 	return n;
 }
 
-/* ---- formats --------------------------------------------------------------------------------------- */
+/* ---- formats -------------------------------------------------------------------------------- */
 
 static int finish(struct builder *b, struct node *n, struct node **tree, struct import_result *r,
 		  const char *what)
@@ -305,7 +305,8 @@ static int read_json(const char *in, size_t n, struct node **tree, struct import
 		return import_refuse(r, "JSON, which is refused: %s", why);
 	j = json_loadb(in, n, JSON_REJECT_DUPLICATES, &e);
 	if (!j)
-		return import_refuse(r, "looks like JSON, but line %d, column %d: %s", e.line, e.column,
+		return import_refuse(r, "looks like JSON, but line %d, column %d: %s", e.line,
+				     e.column,
 				     e.text);
 	root = from_json(&b, j);
 	json_decref(j);
@@ -344,7 +345,7 @@ static int read_plain(const uint8_t *in, size_t n, struct node **tree, bool *is_
 	return -ENOENT;
 }
 
-/* ---- signed ------------------------------------------------------------------------------------------ */
+/* ---- signed --------------------------------------------------------------------------------- */
 
 static CMS_ContentInfo *open_cms(const uint8_t *in, size_t n)
 {
@@ -369,8 +370,8 @@ static int read_signed(const uint8_t *in, size_t n, struct node **tree, bool *is
 		return -ENOENT;
 	content = CMS_get0_content(cms);
 	if (OBJ_obj2nid(CMS_get0_type(cms)) != NID_pkcs7_signed)
-		err = import_refuse(r, "a CMS file that is not signed data; an encrypted profile is "
-				    "exported anew without encryption");
+		err = import_refuse(r, "a CMS file that is not signed data; an encrypted profile "
+				    "is exported anew without encryption");
 	else if (!content || !*content || ASN1_STRING_length(*content) <= 0)
 		err = import_refuse(r, "a signature without the profile that it signs");
 	else
@@ -379,19 +380,19 @@ static int read_signed(const uint8_t *in, size_t n, struct node **tree, bool *is
 	CMS_ContentInfo_free(cms);
 	ERR_clear_error();
 	if (err == -ENOENT)
-		return import_refuse(r, "a signed file, but what is signed is neither a property list "
-				     "nor JSON");
+		return import_refuse(r, "a signed file, but what is signed is neither a property "
+				     "list nor JSON");
 	if (!err)
-		import_note(r, IMPORT_REMARK, "-", "the file is signed; the signature was not verified, "
-			    "so make sure where the file comes from");
+		import_note(r, IMPORT_REMARK, "-", "the file is signed; the signature was not "
+			    "verified, so make sure where the file comes from");
 	return err;
 }
 
 int import_read(const uint8_t *in, size_t n, struct node **tree, bool *is_json,
 		struct import_result *r)
 {
-	static const char accepted[] = "a configuration profile (XML or binary property list, signed "
-				       "or not) or a managed configuration in JSON is accepted";
+	static const char accepted[] = "a configuration profile (XML or binary property list, "
+	"signed or not) or a managed configuration in JSON is accepted";
 	const uint8_t *p;
 	size_t left = n;
 	int err;

@@ -15,20 +15,22 @@ static const struct hint {
 	{ "AuthName", "a user is known by the device's certificate here" },
 	{ "CellularSliceUUID", "there is no such thing here" },
 	{ "ClientCertAlias", "the identity: name Certificate and PrivateKey in [identity]" },
-	{ "DisconnectOnIdle", "an idle timer of another platform; disconnectTimeoutInSeconds is the "
-			      "profile's own" },
-	{ "DisconnectOnIdleTimer", "an idle timer of another platform; disconnectTimeoutInSeconds is "
-				   "the profile's own" },
-	{ "DNS", "a platform's own DNS settings; DnsResolverIPs, DnsSearchDomains and MatchDomains "
-		 "are the profile's" },
+	{ "DisconnectOnIdle", "an idle timer of another platform; disconnectTimeoutInSeconds is "
+	  "the profile's own" },
+	{ "DisconnectOnIdleTimer", "an idle timer of another platform; disconnectTimeoutInSeconds "
+	  "is the profile's own" },
+	{ "DNS", "a platform's own DNS settings; DnsResolverIPs, DnsSearchDomains and "
+	  "MatchDomains are the profile's" },
 	{ "EnforceRoutes", "IPRoutes always hold here" },
 	{ "ExcludedDomains", "there is no such exception here" },
 	{ "ExcludeLocalNetworks", "[lock] AllowLan is the nearest thing here" },
 	{ "IncludeAllNetworks", "write IPRoutes = \"0.0.0.0/0;::/0\" for all traffic" },
 	{ "OnDemandMatchAppEnabled", "apps do not start the connection here" },
-	{ "OnDemandMatchDomainsAlways", "superseded by OnDemandRules; see TriggerDomains in [ondemand]" },
+	{ "OnDemandMatchDomainsAlways", "superseded by OnDemandRules; see TriggerDomains in "
+	  "[ondemand]" },
 	{ "OnDemandMatchDomainsNever", "superseded by OnDemandRules" },
-	{ "OnDemandMatchDomainsOnRetry", "superseded by OnDemandRules; see TriggerDomains in [ondemand]" },
+	{ "OnDemandMatchDomainsOnRetry", "superseded by OnDemandRules; see TriggerDomains in "
+	  "[ondemand]" },
 	{ "PayloadCertificateUUID", "the identity: name Certificate and PrivateKey in [identity]" },
 	{ "PayloadRemovalDisallowed", "a matter of file permissions here" },
 	{ "ProviderBundleIdentifier", "names the app of another platform" },

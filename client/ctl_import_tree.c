@@ -8,7 +8,7 @@
 
 #include "client/ctl_import.h"
 
-/* ---- the tree ------------------------------------------------------------------------------ */
+/* ---- the tree ------------------------------------------------------------------------------- */
 
 struct node *node_new(enum node_kind kind)
 {
@@ -157,7 +157,7 @@ const char *node_what(const struct node *n)
 	return "a date or the like";
 }
 
-/* ---- the result ------------------------------------------------------------------------------ */
+/* ---- the result ----------------------------------------------------------------------------- */
 
 void import_free(struct import_result *r)
 {
@@ -255,7 +255,8 @@ void import_note(struct import_result *r, enum import_note_kind kind, const char
 	if (r->n_notes == IMPORT_NOTES_MAX) {
 		kind = IMPORT_REMARK;
 		where = "-";
-		snprintf(text, sizeof(text), "the list ends here; there is more that was not carried");
+		snprintf(text, sizeof(text), "the list ends here; there is more that was not "
+			 "carried");
 	}
 	note = &r->notes[r->n_notes];
 	*note = (struct import_note){ kind, copy_cut(where && *where ? where : "-",
@@ -272,8 +273,7 @@ void import_value(struct import_result *r, enum schema_id id, uint32_t rule, con
 	struct import_value *v;
 
 	if (r->n_values == IMPORT_VALUES_MAX) {
-		import_note(r, IMPORT_NOT_CARRIED, where, "more than %u values",
-			    IMPORT_VALUES_MAX);
+		import_note(r, IMPORT_NOT_CARRIED, where, "more than %u values", IMPORT_VALUES_MAX);
 		return;
 	}
 	if (!grow(&r->values, &r->cap_values, r->n_values, sizeof(*r->values))) {

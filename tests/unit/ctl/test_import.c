@@ -40,7 +40,7 @@ static uint8_t *slurp(const char *path, size_t *n)
 	return s;
 }
 
-/* ---- data files -------------------------------------------------------------------------------- */
+/* ---- data files ----------------------------------------------------------------------------- */
 
 /*
  * Without what depends on which keys are built, and on the table's one-line
@@ -79,11 +79,13 @@ static void check_listed(const char *name, const struct import_result *r, const 
 
 	for (i = 0; i < r->n_notes; i++)
 		listed += r->notes[i].kind == IMPORT_MISSING ||
-			  (r->notes[i].kind == IMPORT_UNSUPPORTED && strstr(r->notes[i].text, "(E"));
+			  (r->notes[i].kind == IMPORT_UNSUPPORTED &&
+			   strstr(r->notes[i].text, "(E"));
 	ck_assert(!findings_init(&f, "i.ini"));
 	err = profile_read(ini, strlen(ini), "i", "/etc/apptunnel/profiles.d", profile, &f, NULL);
 	ck_assert_msg(err == 0 || err == -EBADMSG, "%s: profile_read() = %d", name, err);
-	ck_assert_msg(f.errors == listed, "%s: %zu errors, %zu in the list", name, f.errors, listed);
+	ck_assert_msg(f.errors == listed, "%s: %zu errors, %zu in the list", name, f.errors,
+		      listed);
 	for (i = 0; i < f.n; i++)
 		ck_assert_msg(!finding_code_is_error(f.v[i].code) || f.v[i].code == FC_MISSING ||
 			      f.v[i].code == FC_NO_PIN || f.v[i].code == FC_ACCESS ||
@@ -162,11 +164,11 @@ START_TEST(data_files_become_what_is_expected)
 		in = slurp(path, &n);
 		here = imported(name, in, n, import_convert);
 		there = imported(name, in, n, import_in_child);
-		ck_assert_msg(!strcmp(here, there), "%s: in the child it became\n%s\ninstead of\n%s",
-			      name, there, here);
+		ck_assert_msg(!strcmp(here, there), "%s: in the child it became\n%s\ninstead "
+			      "of\n%s", name, there, here);
 		/* values of keys that hold secrets are never repeated */
-		ck_assert_msg(!strstr(here, "hunter2") && !strstr(here, "secret"), "%s tells a secret",
-			      name);
+		ck_assert_msg(!strstr(here, "hunter2") && !strstr(here, "secret"), "%s tells a "
+			      "secret", name);
 		files++;
 		bad += !same_as_file(name, here);
 		free(here);
@@ -241,14 +243,15 @@ START_TEST(a_list_is_carried_whole_or_not)
 	text_add(&t, ";10.32.0.0/24\"}");
 	none = imported("routes", (uint8_t *)t.s, t.n, import_in_child);
 	ck_assert(strstr(none, "IPRoutes.1") == NULL);
-	ck_assert(strstr(none, "not-carried: IPRoutes: 8193 values, at most 8192 are accepted") != NULL);
+	ck_assert(strstr(none, "not-carried: IPRoutes: 8193 values, at most 8192 are "
+			 "accepted") != NULL);
 	free(whole);
 	free(none);
 	text_free(&t);
 }
 END_TEST
 
-/* ---- the verb ------------------------------------------------------------------------------------ */
+/* ---- the verb ------------------------------------------------------------------------------- */
 
 static char dir[] = "/tmp/test-import-XXXXXX";
 static char *said, *printed;	/* stderr, stdout of the last run */
@@ -339,7 +342,8 @@ START_TEST(files_are_written_with_their_modes)
 	struct findings f;
 	size_t i;
 
-	ck_assert_int_eq(run(false, DATA "/certs.mobileconfig", "-o", in_dir("corp.ini"), NULL, NULL), 0);
+	ck_assert_int_eq(run(false, DATA "/certs.mobileconfig", "-o", in_dir("corp.ini"), NULL,
+			     NULL), 0);
 	ck_assert_str_eq(printed, "");
 	ck_assert(strstr(said, "PKCS#12") != NULL);
 	ck_assert_uint_eq(mode_of("corp.ini"), 0644);
@@ -361,7 +365,8 @@ START_TEST(files_are_written_with_their_modes)
 	ck_assert(!strncmp(said, "-----BEGIN CERTIFICATE-----\n", 28));
 	ck_assert(strstr(said + 1, "-----BEGIN CERTIFICATE-----\n") != NULL);	/* two of them */
 	umask(077);
-	ck_assert_int_eq(run(false, DATA "/certs.mobileconfig", "-o", in_dir("corp.ini"), "--force", NULL),
+	ck_assert_int_eq(run(false, DATA "/certs.mobileconfig", "-o", in_dir("corp.ini"), "--force",
+			     NULL),
 			 0);
 	ck_assert_uint_eq(mode_of("corp.ini"), 0600);
 	umask(old);
@@ -373,7 +378,8 @@ START_TEST(nothing_is_written_over_unless_forced)
 	FILE *f = fopen(in_dir("corp-ca.pem"), "w");
 
 	ck_assert(f && fputs("mine", f) >= 0 && !fclose(f));
-	ck_assert_int_eq(run(false, DATA "/certs.mobileconfig", "-o", in_dir("corp.ini"), NULL, NULL),
+	ck_assert_int_eq(run(false, DATA "/certs.mobileconfig", "-o", in_dir("corp.ini"), NULL,
+			     NULL),
 			 CTL_CONFLICT);
 	ck_assert(strstr(said, "corp-ca.pem is there already; --force") != NULL);
 	/* all or nothing */
@@ -403,7 +409,8 @@ START_TEST(exit_codes)
 	ck_assert_int_eq(run(false, cfg, NULL, NULL, NULL, NULL), 0);
 	ck_assert(!strncmp(printed, "# Imported from an Apple configuration profile", 40));
 	ck_assert(strstr(said, cfg) && strstr(said, ": to fill in: "));
-	ck_assert_int_eq(run(false, DATA "/html.mobileconfig", "-o", in_dir("corp.ini"), NULL, NULL),
+	ck_assert_int_eq(run(false, DATA "/html.mobileconfig", "-o", in_dir("corp.ini"), NULL,
+			     NULL),
 			 CTL_PROFILE);
 	ck_assert_uint_eq(mode_of("corp.ini"), 0);
 	ck_assert_int_eq(run(false, in_dir("missing"), NULL, NULL, NULL, NULL), CTL_NO_PROFILE);
@@ -432,8 +439,10 @@ START_TEST(json_is_one_document)
 	ck_assert_str_eq(said, "");
 	j = json_loads(printed, 0, NULL);
 	ck_assert(j && json_integer_value(json_object_get(j, "version")) == 1);
-	ck_assert(json_is_null(json_object_get(j, "file")) && json_is_null(json_object_get(j, "error")));
-	ck_assert(strstr(json_string_value(json_object_get(j, "profile")), "[sentry]\nHost = ") != NULL);
+	ck_assert(json_is_null(json_object_get(j, "file")));
+	ck_assert(json_is_null(json_object_get(j, "error")));
+	kind = json_string_value(json_object_get(j, "profile"));
+	ck_assert(strstr(kind, "[sentry]\nHost = ") != NULL);
 	json_array_foreach(json_object_get(j, "notes"), i, note) {
 		kind = json_string_value(json_object_get(note, "kind"));
 		fill += !strcmp(kind, "missing");
@@ -442,7 +451,8 @@ START_TEST(json_is_one_document)
 	}
 	ck_assert_uint_gt(fill, 0);
 	json_decref(j);
-	ck_assert_int_eq(run(true, DATA "/certs.mobileconfig", "-o", in_dir("corp.ini"), NULL, NULL), 0);
+	ck_assert_int_eq(run(true, DATA "/certs.mobileconfig", "-o", in_dir("corp.ini"), NULL,
+			     NULL), 0);
 	j = json_loads(printed, 0, NULL);
 	ck_assert_str_eq(json_string_value(json_object_get(j, "file")), in_dir("corp.ini"));
 	ck_assert(json_is_null(json_object_get(j, "profile")));
