@@ -51,7 +51,7 @@ LWIP_INC := -Inetstack -I$(LWIP)/include
 
 # ---- sources: a folder is a part; the arrows between them are checked by lint --
 
-PROFILES_SRC := $(filter-out profiles/parser_main.c,$(wildcard profiles/*.c))
+PROFILES_SRC := $(filter-out profiles/parser_%.c,$(wildcard profiles/*.c))
 ATP_SRC      := $(wildcard client/atp/*.c)
 NETSTACK_SRC := $(wildcard netstack/*.c)
 # what engine and daemon share of platform/
@@ -73,7 +73,7 @@ POLICY_A   := $(OUT)/policy.a
 DAEMON_LIBS := -lnl-route-3 -lnl-3 -lnftables -lcap-ng
 ENGINE_LIBS := -lssl -lcrypto -lcares -ljansson -lseccomp
 CTL_LIBS    := -liniparser -ljansson -lssl -lcrypto -lplist-2.0 -lseccomp
-PARSER_LIBS := -liniparser -lcrypto
+PARSER_LIBS := -liniparser -lcrypto -lseccomp
 SENTRY_LIBS := -lssl -lcrypto -ljansson -liniparser -lcares
 
 BIN := $(OUT)/apptunneld $(OUT)/apptunnel-engine $(OUT)/apptunnel-parser \
@@ -136,7 +136,7 @@ $(OUT)/apptunneld: $(call obj,$(DAEMON_SRC)) $(LINK_A) $(PROFILES_A)
 	$(link) $(DAEMON_LIBS)
 $(OUT)/apptunnel-engine: $(call obj,$(ENGINE_SRC)) $(POLICY_A) $(ATP_A) $(NETSTACK_A) $(LINK_A) $(PROFILES_A)
 	$(link) $(ENGINE_LIBS)
-$(OUT)/apptunnel-parser: $(call obj,profiles/parser_main.c) $(PROFILES_A)
+$(OUT)/apptunnel-parser: $(call obj,profiles/parser_main.c profiles/parser_lock.c) $(PROFILES_A)
 	$(link) $(PARSER_LIBS)
 $(OUT)/apptunnel: $(call obj,$(CTL_SRC)) $(POLICY_A) $(PROFILES_A)
 	$(link) $(CTL_LIBS)

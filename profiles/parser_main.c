@@ -12,7 +12,8 @@
  *
  * It opens no file that the profile names; the one file that it opens is its
  * own memory file, by /proc/self/fd, for iniparser.  The daemon gives it its
- * user, an empty environment and no network.
+ * user, an empty environment and no network; its own filter (parser_lock.h)
+ * leaves it no socket and no process to make.
  *
  * Exit: 0 good (maybe with warnings), 6 invalid, 1 anything else.
  */
@@ -29,6 +30,7 @@
 #include <unistd.h>
 
 #include "profiles/ini.h"
+#include "profiles/parser_lock.h"
 #include "profiles/reader.h"
 #include "profiles/signed.h"
 
@@ -227,6 +229,8 @@ int main(int argc, char **argv)
 		return EXIT_UNEXPECTED;
 	}
 	r = limit_self();
+	if (!r)
+		r = parser_lock();
 	if (r < 0)
 		goto out;
 	r = -ENOMEM;

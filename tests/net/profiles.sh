@@ -224,4 +224,13 @@ if command -v strace >/dev/null && [ -x "$P" ]; then
 else
 	skip "the parser's system calls: no strace"
 fi
+# its filter is on before the first byte comes
+mkfifo "$WORK/late"
+"$P" corp "$D" 3<>"$WORK/late" 4>/dev/null 5>/dev/null &
+parser=$!
+wait_for 5 sh -c "grep -q '^0 ' /proc/$parser/syscall"
+equal "the parser waits for its text behind a filter" "Seccomp: 2 NoNewPrivs: 1" \
+	"$(awk '/^(Seccomp|NoNewPrivs):/ {print $1, $2}' /proc/$parser/status | sort -r | xargs)"
+kill "$parser"
+wait "$parser" 2>/dev/null
 finish

@@ -92,7 +92,7 @@ deliver other 6
 try "signed by somebody else" 6 'corp.p7m:0:0: error: .*somebody'
 deliver server 6
 cat "$S/corp.pem" "$S/server.pem" >"$WORK/signer.pem"
-try "signed by a server's certificate" 6 'not one to sign profiles'
+try "signed by a server's certificate" 6 'not one to sign with'
 head -c 700 "$WORK/five.p7m" >"$D/corp.p7m"
 try "cut short" 6 'cut short'
 sed 's/sentry/sxntry/' "$WORK/five.p7m" >"$D/corp.p7m"
