@@ -659,6 +659,28 @@ def check_revoked(e):
            "SIGHUP reads it again")
 
 
+def check_crl(work):
+    """A certificate that is revoked after its ticket was given out."""
+    where = os.path.join(work, "pki")
+    pki("crl", where)
+    e = Endpoint(work, "Crl = %s/ca.crl\n" % where, name="crl")
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with e.dial(tls=ctx, maximum=ssl.TLSVersion.TLSv1_2) as c:
+        equal("CRL: not revoked", 101, c.post(device_id="laptop", user_id="jane").status)
+        ticket = c.sock.session
+    pki("crl", where, "laptop")
+    equal("CRL: reload takes it", (True, 1), (lambda a: (a["ok"], a["crl"]["revoked"]))(
+        e.ctl("reload")))
+    with e.dial(tls=ctx, maximum=ssl.TLSVersion.TLSv1_2, session=ticket) as c:
+        a = c.post(device_id="laptop", user_id="jane")
+        equal("CRL: revoked, on a resumed TLS session", (True, 403, "certificate_unknown"),
+              (c.sock.session_reused, a.status, a.error))
+    with e.dial() as c:
+        equal("CRL: revoked, on a new one", "certificate_unknown",
+              c.post(device_id="laptop", user_id="jane").error)
+    e.stop("crl")
+
+
 def check_errors(e, port):
     def error(what, *frames, opened=False):
         c = e.session()
@@ -833,6 +855,7 @@ def main():
         c.close()
         check_audit(e)
         e.stop("strict")
+        check_crl(work)
     finally:
         if e.proc.poll() is None:
             e.proc.kill()
