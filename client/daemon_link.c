@@ -255,13 +255,22 @@ void daemon_link_offer(const struct plan_offer *offer)
 		LOG(LOG_LVL_ERROR, "daemon.offer", "the daemon takes no message");
 }
 
-void daemon_link_reloaded(int error, const char *why)
+void daemon_link_reloaded(struct engine *e, int error, const char *why)
 {
-	struct helper_msg m = { .type = HELPER_RELOADED, .u.reloaded.error = error };
+	struct helper_msg *m = &e->reloaded;
 
-	log_printable(why, strlen(why), m.u.reloaded.text, sizeof(m.u.reloaded.text));
-	if (helper_send(HELPER_FD, &m, NULL, 0) < 0)
-		LOG(LOG_LVL_ERROR, "daemon.reloaded", "the daemon takes no message");
+	*m = (struct helper_msg){ .type = HELPER_RELOADED, .u.reloaded.error = error };
+	log_printable(why, strlen(why), m->u.reloaded.text, sizeof(m->u.reloaded.text));
+	e->reloaded_unsaid = helper_send(HELPER_FD, m, NULL, 0) < 0;
+}
+
+uint64_t daemon_link_again(struct engine *e, uint64_t now)
+{
+	if (e->reloaded_unsaid)
+		e->reloaded_unsaid = helper_send(HELPER_FD, &e->reloaded, NULL, 0) < 0;
+	if (e->state_unsaid)
+		daemon_link_state(e);
+	return e->reloaded_unsaid || e->state_unsaid ? now + LIMIT_UNSAID_US : UINT64_MAX;
 }
 
 int daemon_link_usage(const struct usage_totals *t)

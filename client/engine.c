@@ -197,11 +197,8 @@ static uint64_t engine_timers(struct engine *e)
 		until = now;
 	if (e->rx_starved && until > now + USEC_PER_MSEC)
 		until = now + USEC_PER_MSEC;
-	if (e->state_unsaid) {
-		daemon_link_state(e);
-		if (e->state_unsaid && until > now + 100 * USEC_PER_MSEC)
-			until = now + 100 * USEC_PER_MSEC;
-	}
+	t = daemon_link_again(e, now);
+	until = t < until ? t : until;
 	return until;
 }
 

@@ -77,6 +77,8 @@ struct engine {
 
 	/* the daemon's copy of the state is behind: say it again (daemon_link.c) */
 	bool state_unsaid, attempts_over;
+	bool reloaded_unsaid;
+	struct helper_msg reloaded;	/* the answer to the last RELOAD */
 	uint64_t since_wall;		/* when the state was entered, Unix seconds */
 
 	struct usage_totals usage;	/* as the daemon knows it */
@@ -140,7 +142,9 @@ void daemon_link_offer(const struct plan_offer *offer);
 void daemon_link_state(struct engine *e);		/* e->session */
 
 /* daemon_link_reloaded() - @error and why, of a RELOAD */
-void daemon_link_reloaded(int error, const char *why);
+void daemon_link_reloaded(struct engine *e, int error, const char *why);
+/* daemon_link_again() - what the socket did not take.  Return: when to try again, us */
+uint64_t daemon_link_again(struct engine *e, uint64_t now);
 
 /* ---- reload.c: another profile while it runs --------------------------------- */
 
@@ -158,7 +162,7 @@ void reload_log(const struct profile *p);
 int reload_use(struct engine *e, const struct profile *p, struct tls_setup *files,
 	       struct tls_ctx *tls, uint64_t now);
 /* reload_answer() - a RELOAD is over; with @error all stays as it was, @why says it */
-void reload_answer(int error, const char *why);
+void reload_answer(struct engine *e, int error, const char *why);
 void files_close(struct tls_setup *f);
 
 /* ---- standby.c: a session of the new profile beside the one that lives -------- */

@@ -34,6 +34,7 @@
 #define LIMIT_RELOAD_US		(30 * USEC_PER_SEC)	/* a new profile's session is up by then */
 #define LIMIT_RELOAD_AGAIN_US	(2 * USEC_PER_SEC)	/* all its Hosts in vain: once more */
 
+#define LIMIT_UNSAID_US		(100 * USEC_PER_MSEC)	/* the daemon's socket was full */
 #define LIMIT_USAGE_US		(60 * USEC_PER_SEC)	/* the daemon hears of usage so often */
 
 /* Frames (section 3) */

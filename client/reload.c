@@ -191,11 +191,11 @@ int reload_use(struct engine *e, const struct profile *p, struct tls_setup *file
 	return 0;
 }
 
-void reload_answer(int error, const char *why)
+void reload_answer(struct engine *e, int error, const char *why)
 {
 	if (error)
 		LOG(LOG_LVL_WARNING, "profile.kept", "the new profile is not used: %s", why);
-	daemon_link_reloaded(error, why);
+	daemon_link_reloaded(e, error, why);
 }
 
 void reload_begin(struct engine *e, uint32_t flags, uint64_t now)
@@ -216,6 +216,6 @@ void reload_begin(struct engine *e, uint32_t flags, uint64_t now)
 			e->new_profile = NULL;
 	}
 	if (!under_way)
-		reload_answer(err, why);
+		reload_answer(e, err, why);
 	staged_drop(e);
 }

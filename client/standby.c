@@ -77,7 +77,7 @@ static void standby_fail(struct engine *e, int error, const char *why, uint64_t 
 		e->offer_due = true;
 		e->offer_at = now;
 	}
-	reload_answer(error, text);
+	reload_answer(e, error, text);
 }
 
 static int errno_of(enum retry_class class)
@@ -430,7 +430,7 @@ void standby_applied(struct engine *e, int error, uint64_t now)
 	e->standby = NULL;
 	free(s);
 	link_adopt(e, &at, now);
-	reload_answer(0, "");
+	reload_answer(e, 0, "");
 	link_read(e, now);	/* more frames may have come */
 }
 

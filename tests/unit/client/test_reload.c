@@ -452,6 +452,29 @@ START_TEST(a_profile_that_may_not_be_changes_nothing)
 }
 END_TEST
 
+START_TEST(an_answer_that_the_socket_does_not_take_is_said_again)
+{
+	struct helper_msg m = { .type = HELPER_RELOAD }, noise = { .type = HELPER_USAGE };
+	int fds[HELPER_MAX_FDS], answers = 0;
+
+	start();
+	send_profile(&next);
+	ck_assert_int_eq(helper_send(daemon_end, &m, NULL, 0), 0);
+	while (helper_send(HELPER_FD, &noise, NULL, 0) == 0)
+		;
+	daemon_link_ready(&e, r->now);
+	ck_assert(e.reloaded_unsaid);
+	ck_assert_uint_eq(daemon_link_again(&e, r->now), r->now + LIMIT_UNSAID_US);
+	while (helper_recv(daemon_end, &m, fds) > 0)
+		ck_assert_int_eq(m.type, HELPER_USAGE);
+	ck_assert_uint_eq(daemon_link_again(&e, r->now), UINT64_MAX);
+	ck_assert_uint_eq(daemon_link_again(&e, r->now), UINT64_MAX);
+	while (helper_recv(daemon_end, &m, fds) > 0)
+		answers += m.type == HELPER_RELOADED && m.u.reloaded.error == 0;
+	ck_assert_int_eq(answers, 1);
+}
+END_TEST
+
 START_TEST(the_log_level_follows_the_profile_when_it_changes)
 {
 	char why[512];
@@ -548,6 +571,7 @@ int main(void)
 	suite_add_tcase(s, tc);
 	tcase_add_checked_fixture(tc, engine_setup, engine_teardown);
 	tcase_add_test(tc, a_profile_that_may_not_be_changes_nothing);
+	tcase_add_test(tc, an_answer_that_the_socket_does_not_take_is_said_again);
 	tcase_add_test(tc, the_log_level_follows_the_profile_when_it_changes);
 	tcase_add_test(tc, resolvers_timers_and_routes_change_in_one_go);
 	return rig_main(s);
