@@ -23,6 +23,7 @@
 #include "platform/files.h"
 #include "platform/helper_msg.h"
 #include "platform/names.h"
+#include "platform/store.h"
 #include "profiles/plan.h"
 #include "profiles/profile.h"
 
@@ -57,6 +58,7 @@ enum client_wait {
 	CLIENT_READING,		/* the request is not here yet */
 	CLIENT_UP,		/* connect: waits for the session */
 	CLIENT_DOWN,		/* disconnect: waits for the undo */
+	CLIENT_CHANGE,		/* apply, rollback: waits for the change */
 	CLIENT_LEAVING,		/* has its exit code; output is being taken */
 };
 
@@ -117,6 +119,10 @@ struct slot {
 	uint64_t told_at;	/* when the last failure of a socket was logged */
 	uint64_t stamp;		/* of the identity's files, as this engine got them */
 	uint64_t text_sum;	/* of the profile's text, as it was read */
+	uint8_t sum[SHA256_LEN];	/* of the same, by which the store knows it */
+	int text;		/* the same itself, until it is in the store; -1 */
+	bool text_signed;
+	struct change *change;	/* being taken into use; NULL: none */
 	bool is_signed;		/* profiles are signed on this machine */
 	bool force;		/* connect --force: an older Version too */
 	uint64_t seen;		/* the Version that was taken last, when it was parsed */
@@ -142,6 +148,78 @@ struct slot {
 _Static_assert(sizeof(((struct slot *)0)->text) ==
 	       sizeof(((struct helper_msg *)0)->u.state.text), "text of a state");
 
+/* ---- a profile that is to take another's place ------------------------------ */
+
+enum candidate_source {
+	CANDIDATE_INBOX,	/* came into the profile folder */
+	CANDIDATE_APPLY,	/* `profile apply` */
+	CANDIDATE_BACK,		/* rolled back: must be taken, whatever it costs */
+};
+
+/* What `profile apply` wants to see before it is for good. */
+struct trial_terms {
+	uint32_t confirm_ms;	/* a confirmation within; 0: none is needed */
+	uint8_t ready;		/* CONTROL_READY_* */
+	uint16_t port;		/* CONTROL_READY_TCP */
+	char host[CONTROL_HOST_MAX];
+};
+
+struct candidate {
+	enum candidate_source source;
+	char stem[FILES_STEM_MAX];
+	int text;		/* sealed; -1: there is none */
+	bool is_signed;
+	uint8_t sum[SHA256_LEN];
+	struct trial_terms terms;
+	struct profile *profile;	/* once it was read; owned */
+	int sealed;
+};
+
+/* The parser at work on it; one at a time. */
+struct review {
+	struct slot parser;	/* pid, record; in no other use */
+	struct candidate next;
+	int findings;		/* memory file that the parser writes to */
+};
+
+/* Kept words about a profile, for `status`: lines of printable ASCII. */
+#define DAEMON_NOTES		16
+#define DAEMON_NOTE_MAX		8192	/* bytes of one */
+
+struct note {
+	char stem[FILES_STEM_MAX];	/* empty: free */
+	char text[DAEMON_NOTE_MAX];
+	uint64_t at;
+};
+
+/* Active, but not for good yet. */
+struct trial {
+	char stem[FILES_STEM_MAX];	/* empty: free */
+	struct trial_terms terms;
+	struct store_trial kept;
+	uint64_t deadline;	/* ms */
+	bool ready_due;		/* readiness was not seen yet */
+	bool back_due;		/* is to be rolled back as soon as that can begin */
+	char why[256];
+	uint64_t try_at;	/* ms */
+	pid_t pid;		/* of what tries; 0: none */
+	uint8_t left;		/* CONTROL_READY_* not seen yet */
+};
+
+#define DAEMON_INBOX		64	/* names that wait to be looked at */
+#define DAEMON_SETTLE_MS	150	/* a file is left alone so long after it came */
+#define DAEMON_INBOX_MS		5000	/* no profile folder: look again after */
+
+struct inbox {
+	int fd, watch;
+	uint64_t retry_at;	/* ms */
+	unsigned int n;
+	struct {
+		char stem[FILES_STEM_MAX];
+		uint64_t at;	/* ms */
+	} due[DAEMON_INBOX];
+};
+
 struct daemon_opts {
 	const char *profile_dir, *run_dir, *state_dir, *log_dir, *resolv_conf, *hosts;
 	const char *signer;
@@ -165,6 +243,10 @@ struct daemon {
 	struct debuglog debuglog;
 	struct client clients[DAEMON_CLIENTS];
 	struct slot slots[NAMES_MAX_PROFILES];
+	struct inbox inbox;
+	struct review review;
+	struct note notes[DAEMON_NOTES];
+	struct trial trials[NAMES_MAX_PROFILES];
 };
 
 /* ---- renew.c: files that change while Sentry refuses ----------------------- */
@@ -186,6 +268,79 @@ uint64_t renew_text_sum(int fd);
 
 /* renew_profile_changed() - is the file another one than was read for @s? */
 bool renew_profile_changed(const struct daemon *d, const struct slot *s);
+
+/* ---- inbox.c: the profile folder ------------------------------------------ */
+
+void inbox_init(struct daemon *d);
+void inbox_ready(struct daemon *d);
+void inbox_timer(struct daemon *d);
+uint64_t inbox_deadline(const struct daemon *d);
+
+/* ---- review.c: a candidate is read --------------------------------------------- */
+
+void review_init(struct daemon *d);
+bool review_busy(const struct daemon *d);
+/*
+ * review_start() - have @c read, and then take it into use
+ * @c: taken over, also on failure
+ * Return: 0, -EBUSY: another one is being read; or another negative errno
+ */
+int review_start(struct daemon *d, struct candidate *c);
+/* review_child() - was that our parser? */
+bool review_child(struct daemon *d, pid_t pid, int status);
+void review_timer(struct daemon *d);
+uint64_t review_deadline(const struct daemon *d);
+/* candidate_free() - and what it owns */
+void candidate_free(struct candidate *c);
+/* candidate_refuse() - to `status`, the log, and whoever waits; @exit: for them */
+void candidate_refuse(struct daemon *d, const struct candidate *c, int exit, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* candidate_client() - who waits for it; NULL: nobody */
+struct client *candidate_client(struct daemon *d, const char *stem);
+
+/* ---- note.c ---------------------------------------------------------------------- */
+
+/* note_set() - in place of what was said before; note_clear() */
+void note_set(struct daemon *d, const char *stem, const char *text);
+void note_clear(struct daemon *d, const char *stem);
+/* note_find() - lines with their ends, or "" */
+const char *note_find(const struct daemon *d, const char *stem);
+/* note_tell() - the engine, which answers `status` while it runs */
+void note_tell(struct slot *s);
+
+/* ---- change.c: another profile for a slot that runs ---------------------------------- */
+
+/* change_start() - @c: taken over.  The outcome is told as with candidate_refuse() */
+void change_start(struct daemon *d, struct slot *s, struct candidate *c);
+/* change_reloaded() - the engine's answer.  false: nobody asked it */
+bool change_reloaded(struct daemon *d, struct slot *s, const struct helper_msg *m);
+/* change_lost() - the engine is gone; the old profile stays */
+void change_lost(struct daemon *d, struct slot *s);
+void change_timer(struct daemon *d, struct slot *s);
+uint64_t change_deadline(const struct slot *s);
+void change_free(struct slot *s);
+/*
+ * change_offer() - an offer during a change: is it the new profile's?
+ * Return: true: *p and *plan are what it is to be judged by
+ */
+bool change_offer(struct slot *s, const struct plan_offer *o, const struct profile **p,
+		  struct plan **plan, struct plan_offer **offer);
+
+/* ---- trial.c: apply, confirm, rollback ------------------------------------------------- */
+
+/* trial_resume() - at the start: what a dead daemon left on trial */
+void trial_resume(struct daemon *d);
+void trial_request(struct daemon *d, struct client *c);
+/* trial_begin() - the candidate is to become active: note it down first */
+int trial_note(struct daemon *d, const struct candidate *c);
+/* trial_begin() - it is active now */
+void trial_begin(struct daemon *d, struct slot *s, const struct candidate *c);
+/* trial_refused() - it did not become active */
+void trial_refused(struct daemon *d, const struct candidate *c);
+bool trial_on(const struct daemon *d, const char *stem);
+bool trial_child(struct daemon *d, pid_t pid, int status);
+void trial_timer(struct daemon *d);
+uint64_t trial_deadline(const struct daemon *d);
 
 /* ---- accept.c: the control socket ---------------------------------------- */
 
@@ -269,6 +424,9 @@ void slot_timer(struct daemon *d, struct slot *s);
  */
 void slot_end(struct daemon *d, struct slot *s, int exit, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+/* supervise_overlap() - is another profile connected whose routes @p has, too?  @why */
+bool supervise_overlap(struct daemon *d, const struct slot *s, const struct profile *p, char *why,
+		       size_t size);
 /* slot_kill() - end the engine by force; it is started again while it is wanted */
 void slot_kill(struct slot *s);
 /* slot_say() - one line to each client that waits for this slot.  Return: was there any? */
@@ -282,6 +440,8 @@ void serve_ready(struct daemon *d, struct slot *s, short revents);
 short serve_events(const struct slot *s);
 /* serve_network() - snapshots anew, and HELPER_NETWORK, to all engines */
 void serve_network(struct daemon *d);
+/* serve_file() - one file to a running engine.  0 or a negative errno */
+int serve_file(struct slot *s, enum helper_file file, unsigned int index, int fd);
 /* serve_close() - forget the connection to the engine and what was not sent */
 void serve_close(struct slot *s);
 /* serve_simple() - a message without content (DIAL, STOP).  0 or a negative errno */
