@@ -58,7 +58,8 @@ NETSTACK_SRC := $(wildcard netstack/*.c)
 LINK_SRC     := platform/helper_msg.c platform/sock.c
 DAEMON_SRC   := $(filter-out $(LINK_SRC),$(wildcard platform/*.c))
 CTL_SRC      := $(wildcard client/ctl*.c)
-ENGINE_SRC   := $(filter-out $(CTL_SRC) client/policy.c,$(wildcard client/*.c))
+READY_SRC    := client/ready_main.c
+ENGINE_SRC   := $(filter-out $(CTL_SRC) $(READY_SRC) client/policy.c,$(wildcard client/*.c))
 POLICY_SRC   := client/policy.c
 SENTRY_SRC   := $(wildcard tests/sentry/*.c)
 
@@ -74,9 +75,10 @@ DAEMON_LIBS := -lnl-route-3 -lnl-3 -lnftables -lcap-ng
 ENGINE_LIBS := -lssl -lcrypto -lcares -ljansson -lseccomp
 CTL_LIBS    := -liniparser -ljansson -lssl -lcrypto -lplist-2.0 -lseccomp
 PARSER_LIBS := -liniparser -lcrypto -lseccomp
+READY_LIBS  := -lcares
 SENTRY_LIBS := -lssl -lcrypto -ljansson -liniparser -lcares
 
-BIN := $(OUT)/apptunneld $(OUT)/apptunnel-engine $(OUT)/apptunnel-parser \
+BIN := $(OUT)/apptunneld $(OUT)/apptunnel-engine $(OUT)/apptunnel-parser $(OUT)/apptunnel-ready \
        $(OUT)/apptunnel $(OUT)/sentry
 
 .PHONY: all help setup clean install asan lint check check-unit check-net check-long \
@@ -138,6 +140,8 @@ $(OUT)/apptunnel-engine: $(call obj,$(ENGINE_SRC)) $(POLICY_A) $(ATP_A) $(NETSTA
 	$(link) $(ENGINE_LIBS)
 $(OUT)/apptunnel-parser: $(call obj,profiles/parser_main.c profiles/parser_lock.c) $(PROFILES_A)
 	$(link) $(PARSER_LIBS)
+$(OUT)/apptunnel-ready: $(call obj,$(READY_SRC))
+	$(link) $(READY_LIBS)
 $(OUT)/apptunnel: $(call obj,$(CTL_SRC)) $(POLICY_A) $(PROFILES_A)
 	$(link) $(CTL_LIBS)
 $(OUT)/sentry: $(call obj,$(SENTRY_SRC)) $(ATP_A) $(PROFILES_A)
@@ -222,7 +226,8 @@ install: all ## DESTDIR= PREFIX= SYSCONFDIR=
 		$(DESTDIR)$(SYSCONFDIR)/apptunnel/profiles.d
 	install -m 755 $(OUT)/apptunneld $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 $(OUT)/apptunnel $(OUT)/sentry scripts/mdm-push $(DESTDIR)$(PREFIX)/bin/
-	install -m 755 $(OUT)/apptunnel-engine $(OUT)/apptunnel-parser $(DESTDIR)$(LIBEXECDIR)/
+	install -m 755 $(OUT)/apptunnel-engine $(OUT)/apptunnel-parser $(OUT)/apptunnel-ready \
+		$(DESTDIR)$(LIBEXECDIR)/
 	install -m 644 docs/man/*.1 $(DESTDIR)$(MANDIR)/man1/
 	install -m 644 docs/man/*.5 $(DESTDIR)$(MANDIR)/man5/
 	install -m 644 docs/man/*.8 $(DESTDIR)$(MANDIR)/man8/

@@ -279,6 +279,9 @@ void control_accept(struct engine *e, int fd, const struct control_request *req,
 		break;
 	case CONTROL_CONNECT:
 	case CONTROL_DISCONNECT:
+	case CONTROL_APPLY:
+	case CONTROL_CONFIRM:
+	case CONTROL_ROLLBACK:
 		out_line(c, "err apptunnel: this is the daemon's to answer");
 		out_exit(c, 1);
 		break;

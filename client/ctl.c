@@ -170,6 +170,12 @@ static int patience_ms(const struct control_request *req)
 		ms = req->timeout_ms ? req->timeout_ms : CONTROL_CONNECT_MS;
 		return (int)(ms + CTL_ANSWER_MS);
 	}
+	if (req->verb == CONTROL_APPLY) {	/* a new session, then readiness */
+		ms = req->ready ? req->confirm_ms ? req->confirm_ms : CONTROL_READY_MS : 0;
+		return (int)(ms + 4 * CTL_ANSWER_MS);
+	}
+	if (req->verb == CONTROL_ROLLBACK)
+		return 4 * CTL_ANSWER_MS;
 	return req->verb == CONTROL_LOG && (req->flags & CONTROL_F_FOLLOW) ? -1 : CTL_ANSWER_MS;
 }
 
@@ -261,7 +267,36 @@ static int relay(int fd, int patience, const sigset_t *unblocked)
 	return told && a.code ? CTL_SIGNALLED + (int)signalled : a.code;
 }
 
+/* Return: as write(2) */
+static ssize_t send_request(int sock, const struct control_request *req, int fd)
+{
+	struct iovec iov = { (void *)(uintptr_t)req, sizeof(*req) };
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} u;
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *h;
+
+	if (fd >= 0) {
+		memset(&u, 0, sizeof(u));
+		msg.msg_control = u.buf;
+		msg.msg_controllen = sizeof(u.buf);
+		h = CMSG_FIRSTHDR(&msg);
+		h->cmsg_level = SOL_SOCKET;
+		h->cmsg_type = SCM_RIGHTS;
+		h->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(h), &fd, sizeof(fd));
+	}
+	return sendmsg(sock, &msg, MSG_NOSIGNAL);
+}
+
 int ctl_request(const struct ctl_opts *o, const struct control_request *req)
+{
+	return ctl_request_with(o, req, -1);
+}
+
+int ctl_request_with(const struct ctl_opts *o, const struct control_request *req, int passed)
 {
 	/* one-shot: the second signal has its usual effect */
 	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
@@ -285,7 +320,7 @@ int ctl_request(const struct ctl_opts *o, const struct control_request *req)
 	sigdelset(&unblocked, SIGTERM);
 	errno = 0;
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0 ||
-	    (write(fd, req, sizeof(*req)) != (ssize_t)sizeof(*req) && errno != EPIPE)) {
+	    (send_request(fd, req, passed) != (ssize_t)sizeof(*req) && errno != EPIPE)) {
 		/* EPIPE: turned away before we asked; what it says stands in the socket */
 		fprintf(stderr, "apptunnel: cannot ask apptunneld: %s\n", strerror(errno));
 		close(fd);

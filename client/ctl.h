@@ -38,6 +38,11 @@ int ctl_profile_diff(const struct ctl_opts *o, int argc, char **argv);	/* ctl_di
 int ctl_profile_test(const struct ctl_opts *o, int argc, char **argv);	/* ctl_cases.c */
 int ctl_profile_import(const struct ctl_opts *o, int argc, char **argv);	/* ctl_import.c */
 
+/* ctl_apply.c; argv[0] is apply, confirm, rollback */
+int ctl_profile_apply(const struct ctl_opts *o, int argc, char **argv);
+int ctl_profile_confirm(const struct ctl_opts *o, int argc, char **argv);
+int ctl_profile_rollback(const struct ctl_opts *o, int argc, char **argv);
+
 /* ctl_open() - connect to the daemon.  Descriptor, or a negative errno (-EACCES, -ENOENT ...) */
 int ctl_open(const struct ctl_opts *o);
 
@@ -47,5 +52,7 @@ struct control_request;
  * Return: the exit code that came, CTL_NO_DAEMON (said on stderr), CTL_PERMISSION
  */
 int ctl_request(const struct ctl_opts *o, const struct control_request *req);
+/* ctl_request_with() - the same, with a descriptor beside it (borrowed); -1: none */
+int ctl_request_with(const struct ctl_opts *o, const struct control_request *req, int fd);
 
 #endif

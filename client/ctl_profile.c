@@ -199,6 +199,10 @@ static const struct sub {
 	{ "import", ctl_profile_import, 1, 7, "FILE [-o FILE] [--payload N] [--force] [--json]" },
 	{ "example", profile_example, 0, 0, "" },
 	{ "schema", profile_schema, 0, 0, "" },
+	{ "apply", ctl_profile_apply, 1, 6,
+	  "FILE [--confirm-within S] [--ready tunnel,dns,tcp:HOST:PORT] [--force]" },
+	{ "confirm", ctl_profile_confirm, 0, 1, "[NAME]" },
+	{ "rollback", ctl_profile_rollback, 0, 1, "[NAME]" },
 };
 #define N_SUBS	(sizeof(subs) / sizeof(subs[0]))
 

@@ -111,6 +111,9 @@ static int file_take(struct engine *e, const struct profile **profile, struct tl
 	case HELPER_FILE_RESOLV:
 		snapshot_replace(&e->resolv, fd);
 		break;
+	case HELPER_FILE_NOTES:
+		snapshot_replace(&e->notes, fd);
+		break;
 	}
 	close(fd);
 	return err;

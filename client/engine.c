@@ -228,6 +228,7 @@ static void engine_free(struct engine *e)
 		close(e->signals.fd);
 	reload_free(e);
 	free(e->hosts);
+	free(e->notes);
 	free(e->resolv);
 }
 

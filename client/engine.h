@@ -34,6 +34,7 @@ struct engine {
 	struct tls_setup new_files;
 	struct standby *standby;	/* a session of the new profile, beside ours */
 	char *hosts, *resolv;		/* snapshots, NUL-terminated; may be NULL */
+	char *notes;			/* the daemon's lines for `status`; may be NULL */
 	struct plan_names names;
 
 	struct loop *loop;

@@ -158,6 +158,13 @@ static json_t *findings_json(const struct engine *e)
 {
 	json_t *a = json_array();
 
+	/* what the daemon has to say of the profile's file comes first */
+	for (const char *n = e->notes; n && *n; ) {
+		size_t len = strcspn(n, "\n");
+
+		json_array_append_new(a, json_stringn(n, len));
+		n += len + (n[len] == '\n');
+	}
 	if (e->profile->pinning_disabled)
 		json_array_append_new(a, json_string("pinning is disabled: any server whose name and chain are in order is taken for Sentry"));
 	else if (e->profile->n_pins == 1)

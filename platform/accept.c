@@ -29,7 +29,7 @@ void accept_init(struct daemon *d)
 
 	d->listen_fd = -1;
 	for (i = 0; i < DAEMON_CLIENTS; i++) {
-		d->clients[i].fd = -1;
+		d->clients[i].fd = d->clients[i].passed = -1;
 		d->clients[i].d = d;
 	}
 }
@@ -147,8 +147,10 @@ void client_drop(struct client *c)
 {
 	if (c->fd >= 0)
 		close(c->fd);
+	if (c->passed >= 0)
+		close(c->passed);
 	free(c->out);
-	*c = (struct client){ .fd = -1, .d = c->d };
+	*c = (struct client){ .fd = -1, .passed = -1, .d = c->d };
 }
 
 /* ---- who may ------------------------------------------------------------- */
@@ -251,9 +253,24 @@ static void client_bad(struct client *c, const char *why)
 
 static void client_read(struct daemon *d, struct client *c)
 {
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} u;
+	struct iovec iov = { (char *)&c->req + c->got, sizeof(c->req) - c->got };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = u.buf,
+			      .msg_controllen = sizeof(u.buf) };
+	struct cmsghdr *h;
 	ssize_t n;
 
-	n = recv(c->fd, (char *)&c->req + c->got, sizeof(c->req) - c->got, MSG_DONTWAIT);
+	n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	h = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS &&
+	    h->cmsg_len == CMSG_LEN(sizeof(int))) {
+		if (c->passed >= 0)
+			close(c->passed);
+		memcpy(&c->passed, CMSG_DATA(h), sizeof(c->passed));
+	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {

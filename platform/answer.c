@@ -14,6 +14,7 @@
 #include "platform/daemon.h"
 #include "platform/report.h"
 #include "platform/usage.h"
+#include "profiles/finding.h"
 
 #define EXIT_UNEXPECTED	1
 #define EXIT_USAGE	2
@@ -52,14 +53,45 @@ static void say_names(struct client *c, char stems[FILES_LIST_MAX][FILES_STEM_MA
 		client_say(c, "err", "  %s", stems[i]);
 }
 
+/* One line after the other as JSON strings; they are printable ASCII. */
+static void say_notes(struct client *c, const char *notes)
+{
+	const char *comma = "";
+
+	client_say(c, "out", "  \"findings\": [");
+	while (*notes) {
+		size_t len = strcspn(notes, "\n");
+		char text[2 * FINDING_LINE_MAX];
+		size_t n = 0;
+
+		for (size_t i = 0; i < len && n < sizeof(text) - 2; i++) {
+			if (notes[i] == '"' || notes[i] == '\\')
+				text[n++] = '\\';
+			text[n++] = notes[i];
+		}
+		text[n] = '\0';
+		client_say(c, "out", "    %s\"%s\"", comma, text);
+		comma = ", ";
+		notes += len + (notes[len] == '\n');
+	}
+	client_say(c, "out", "  ]");
+}
+
 static void status_down(struct client *c, const char *stem, const struct slot *s)
 {
+	const char *notes = note_find(c->d, stem ? stem : "");
 	const char *state = s ? slot_state_name(s) : "down";
 	const char *q = stem ? "\"" : "";
 
 	if (!(c->req.flags & CONTROL_F_JSON)) {
 		client_say(c, "out", "%s: %s%s", stem ? stem : "no profile", state,
 			   s && s->apply ? " (locked)" : "");
+		while (*notes) {
+			int len = (int)strcspn(notes, "\n");
+
+			client_say(c, "out", "  %-12s%.*s", "warning", len, notes);
+			notes += len + (notes[len] == '\n');
+		}
 		return;
 	}
 	client_say(c, "out", "{");
@@ -69,7 +101,7 @@ static void status_down(struct client *c, const char *stem, const struct slot *s
 	client_say(c, "out", "  \"state\": \"%s\",", state);
 	client_say(c, "out", "  \"since\": null, \"cause\": null, \"sentry\": null, "
 		   "\"interface\": null, \"dns\": null, \"routes\": null, \"counters\": null,");
-	client_say(c, "out", "  \"findings\": []");
+	say_notes(c, notes);
 	client_say(c, "out", "}");
 }
 
@@ -261,6 +293,15 @@ void answer_request(struct daemon *d, struct client *c)
 		}
 		question(d, c);
 		break;
+	case CONTROL_APPLY:
+	case CONTROL_CONFIRM:
+	case CONTROL_ROLLBACK: {
+		int text = c->passed;
+
+		c->passed = -1;
+		trial_request(d, c, text);
+		break;
+	}
 	}
 }
 

@@ -33,6 +33,9 @@ enum control_verb {
 	CONTROL_STATUS,		/* engine; daemon when none runs */
 	CONTROL_EXPLAIN,	/* engine */
 	CONTROL_LOG,		/* engine */
+	CONTROL_APPLY,		/* daemon, root; the text comes beside it (SCM_RIGHTS) */
+	CONTROL_CONFIRM,	/* daemon, root */
+	CONTROL_ROLLBACK,	/* daemon, root */
 };
 
 #define CONTROL_F_JSON		0x01u
@@ -43,6 +46,17 @@ enum control_verb {
 #define CONTROL_F_DEBUG_OFF	0x20u
 #define CONTROL_F_HISTORY	0x40u	/* status: usage per day, from the daemon */
 #define CONTROL_F_FORCE		0x100u	/* connect, root only: an older Version too */
+
+#define CONTROL_F_SIGNED	0x200u	/* apply: the text is a signed message */
+
+/* apply: what must be seen before the profile is for good */
+#define CONTROL_READY_TUNNEL	0x1u
+#define CONTROL_READY_DNS	0x2u
+#define CONTROL_READY_TCP	0x4u	/* ready_host, ready_port */
+#define CONTROL_READY_ALL	0x7u
+#define CONTROL_READY_MS	30000	/* for that, unless there is a confirm_ms */
+#define CONTROL_CONFIRM_MAX_MS	86400000
+#define CONTROL_HOST_MAX	254
 
 struct control_request {
 	uint32_t magic;
@@ -55,6 +69,11 @@ struct control_request {
 	uint16_t port;		/* explain */
 	struct ipaddr addr;	/* explain */
 	char profile[33];	/* empty: the only one there is */
+	uint8_t ready;		/* apply: CONTROL_READY_* */
+	uint16_t ready_port;
+	uint32_t confirm_ms;	/* apply; 0: no confirmation is needed */
+	char ready_host[CONTROL_HOST_MAX];
+	uint16_t end;		/* 0; no padding behind the name */
 };
 
 /*

@@ -381,6 +381,7 @@ static int open_signals(struct daemon *d)
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGIO, SIG_IGN);		/* somebody writes where files.c looked for that */
 	signal(SIGCHLD, SIG_DFL);	/* ignored, as some parents leave it, no child is heard of */
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
@@ -446,6 +447,8 @@ static uint64_t slot_deadline(const struct slot *s)
 
 	if (renew_deadline(s) < until)
 		until = renew_deadline(s);
+	if (change_deadline(s) < until)
+		until = change_deadline(s);
 	return s->apply && s->sweep_at < until ? s->sweep_at : until;
 }
 
@@ -464,6 +467,9 @@ static void run_timers(struct daemon *d)
 		serve_network(d);
 	}
 	debuglog_timer(d);
+	review_timer(d);
+	trial_timer(d);
+	inbox_timer(d);
 }
 
 /* Milliseconds for poll(2). */
@@ -475,6 +481,9 @@ static int time_left(const struct daemon *d)
 		until = d->debuglog.look_at;
 	if (d->accept_at > d->now && d->accept_at < until)
 		until = d->accept_at;
+	until = inbox_deadline(d) < until ? inbox_deadline(d) : until;
+	until = review_deadline(d) < until ? review_deadline(d) : until;
+	until = trial_deadline(d) < until ? trial_deadline(d) : until;
 	for (unsigned int i = 0; i < NAMES_MAX_PROFILES; i++) {
 		t = slot_deadline(&d->slots[i]);
 		until = t < until ? t : until;
@@ -490,7 +499,7 @@ static int time_left(const struct daemon *d)
 	return until <= now ? 0 : until - now > 60000 ? 60000 : (int)(until - now);
 }
 
-enum { P_SIGNAL, P_NET, P_LISTEN, P_SLOTS, P_CLIENTS = P_SLOTS + NAMES_MAX_PROFILES,
+enum { P_SIGNAL, P_NET, P_LISTEN, P_INBOX, P_SLOTS, P_CLIENTS = P_SLOTS + NAMES_MAX_PROFILES,
        P_COUNT = P_CLIENTS + DAEMON_CLIENTS };
 
 /* One turn: signals and ends of children, engines, clients, new clients, timers. */
@@ -500,6 +509,7 @@ static void turn(struct daemon *d)
 	unsigned int i;
 
 	p[P_SIGNAL] = (struct pollfd){ .fd = d->signal_fd, .events = POLLIN };
+	p[P_INBOX] = (struct pollfd){ .fd = d->inbox.fd, .events = POLLIN };
 	p[P_NET] = (struct pollfd){ .fd = d->net_fd, .events = POLLIN };
 	p[P_LISTEN] = (struct pollfd){ .fd = d->accept_at > d->now ? -1 : d->listen_fd,
 				       .events = POLLIN };
@@ -519,6 +529,8 @@ static void turn(struct daemon *d)
 		signals_ready(d);
 	if (p[P_NET].revents && netmon_read(d->net_fd) && d->net_at == DAEMON_NEVER)
 		d->net_at = d->now + NET_SETTLE_MS;
+	if (p[P_INBOX].revents)
+		inbox_ready(d);
 	for (i = 0; i < NAMES_MAX_PROFILES; i++) {
 		if (p[P_SLOTS + i].revents && d->slots[i].sock == p[P_SLOTS + i].fd)
 			serve_ready(d, &d->slots[i], p[P_SLOTS + i].revents);
@@ -595,7 +607,10 @@ int main(int argc, char **argv)
 	accept_init(&d);
 	debuglog_init(&d);
 	supervise_init(&d);
+	review_init(&d);
 	d.now = now_ms();
+	trial_resume(&d);
+	inbox_init(&d);
 	d.net_at = DAEMON_NEVER;
 	err = open_signals(&d);
 	if (!err)

@@ -72,6 +72,7 @@ struct client {
 	uint64_t deadline;	/* of the request or the connect, ms */
 	struct control_request req;
 	size_t got;		/* bytes of req */
+	int passed;		/* a descriptor that came with it; -1 */
 	char *out;		/* not yet taken */
 	size_t out_len, out_size;
 	bool out_cut;		/* lines were left out */
@@ -120,8 +121,7 @@ struct slot {
 	uint64_t stamp;		/* of the identity's files, as this engine got them */
 	uint64_t text_sum;	/* of the profile's text, as it was read */
 	uint8_t sum[SHA256_LEN];	/* of the same, by which the store knows it */
-	int text;		/* the same itself, until it is in the store; -1 */
-	bool text_signed;
+	bool in_store;		/* it is the store's active copy */
 	struct change *change;	/* being taken into use; NULL: none */
 	bool is_signed;		/* profiles are signed on this machine */
 	bool force;		/* connect --force: an older Version too */
@@ -162,6 +162,7 @@ struct trial_terms {
 	uint8_t ready;		/* CONTROL_READY_* */
 	uint16_t port;		/* CONTROL_READY_TCP */
 	char host[CONTROL_HOST_MAX];
+	bool force;		/* a signed profile of an older Version, too */
 };
 
 struct candidate {
@@ -171,8 +172,11 @@ struct candidate {
 	bool is_signed;
 	uint8_t sum[SHA256_LEN];
 	struct trial_terms terms;
-	struct profile *profile;	/* once it was read; owned */
+	/* once it was read */
+	struct profile *profile;	/* owned */
 	int sealed;
+	bool signer;		/* as struct slot's is_signed and seen */
+	uint64_t seen;
 };
 
 /* The parser at work on it; one at a time. */
@@ -320,24 +324,27 @@ void change_timer(struct daemon *d, struct slot *s);
 uint64_t change_deadline(const struct slot *s);
 void change_free(struct slot *s);
 /*
- * change_offer() - an offer during a change: is it the new profile's?
- * Return: true: *p and *plan are what it is to be judged by
+ * change_offer() - apply an offer that comes while the engine goes over
+ * Return: false: it is the old profile's; else *err is 0 or a negative errno
  */
-bool change_offer(struct slot *s, const struct plan_offer *o, const struct profile **p,
-		  struct plan **plan, struct plan_offer **offer);
+bool change_offer(struct slot *s, const struct plan_offer *o, int *err, char *why, size_t size);
 
 /* ---- trial.c: apply, confirm, rollback ------------------------------------------------- */
 
 /* trial_resume() - at the start: what a dead daemon left on trial */
 void trial_resume(struct daemon *d);
-void trial_request(struct daemon *d, struct client *c);
-/* trial_begin() - the candidate is to become active: note it down first */
-int trial_note(struct daemon *d, const struct candidate *c);
+/* trial_request() - apply, confirm, rollback; @text: what came with it (taken over), or -1 */
+void trial_request(struct daemon *d, struct client *c, int text);
+/* trial_prepare() - the candidate is about to be active: written down first.  0 or -errno */
+int trial_prepare(struct daemon *d, const struct candidate *c);
 /* trial_begin() - it is active now */
 void trial_begin(struct daemon *d, struct slot *s, const struct candidate *c);
+/* trial_offline() - it is valid, and its profile is not connected */
+void trial_offline(struct daemon *d, const struct candidate *c);
 /* trial_refused() - it did not become active */
 void trial_refused(struct daemon *d, const struct candidate *c);
 bool trial_on(const struct daemon *d, const char *stem);
+/* trial_child() - was that what tried the readiness? */
 bool trial_child(struct daemon *d, pid_t pid, int status);
 void trial_timer(struct daemon *d);
 uint64_t trial_deadline(const struct daemon *d);
@@ -388,6 +395,8 @@ struct parse_input {
 int parse_open(const struct daemon *d, const char *stem, struct parse_input *in, char *why,
 	       size_t size);
 void parse_close(struct parse_input *in);
+/* parse_signer() - the same for a text that comes from elsewhere: only who may sign */
+int parse_signer(const struct daemon *d, struct parse_input *in, char *why, size_t size);
 /*
  * parse_start() - run the parser on a sealed profile; s->pid and s->record are set
  * @client: where findings go (borrowed)

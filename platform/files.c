@@ -202,6 +202,16 @@ static int sealed_copy(int from, const char *name, size_t max, char *why, size_t
 	return err ? err : ro;
 }
 
+/* Half a profile is not to be read: the kernel refuses a lease for reading while
+ * anybody has the file open for writing.  Where it knows no leases, nobody is. */
+static bool being_written(int fd)
+{
+	if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
+		return errno == EAGAIN;
+	(void)fcntl(fd, F_SETLEASE, F_UNLCK);
+	return false;
+}
+
 int files_open_profile(const char *dir, const char *stem, bool signer, bool *p7m, char *why,
 		       size_t size)
 {
@@ -223,10 +233,31 @@ int files_open_profile(const char *dir, const char *stem, bool signer, bool *p7m
 	from = judge(from, "profile", name, false, why, size);
 	if (from < 0)
 		return from;
+	if (being_written(from)) {
+		snprintf(why, size, "profile %s is being written; try again", name);
+		close(from);
+		return -ETXTBSY;
+	}
 	from = sealed_copy(from, name, FILES_PROFILE_MAX, why, size);
 	if (from >= 0)
 		*p7m = is_p7m;
 	return from;
+}
+
+int files_copy_profile(int fd, const char *stem, char *why, size_t size)
+{
+	struct stat st;
+	int from;
+
+	/* a regular file, or reading could wait for somebody */
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		snprintf(why, size, "profile %s is not a regular file", stem);
+		return -EINVAL;
+	}
+	from = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (from < 0)
+		return -errno;
+	return sealed_copy(from, stem, FILES_PROFILE_MAX, why, size);
 }
 
 int files_open_signer(const char *path, char *why, size_t size)

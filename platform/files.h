@@ -34,10 +34,13 @@ int files_list(const char *dir, char stems[FILES_LIST_MAX][FILES_STEM_MAX]);
  * @p7m: it is the signed one
  * @why: one sentence on failure
  * Return: a descriptor at offset 0, or a negative errno: -ENOENT there is no
- *	such profile; anything else: not fit to be read (owner, mode, kind, size)
+ *	such profile; -ETXTBSY: somebody writes it at this moment; anything else: not fit to be read (owner, mode, kind, size)
  */
 int files_open_profile(const char *dir, const char *stem, bool signer, bool *p7m, char *why,
 		       size_t size);
+
+/* files_copy_profile() - a sealed copy of what @fd holds from where it stands; as above */
+int files_copy_profile(int fd, const char *stem, char *why, size_t size);
 
 /*
  * files_open_signer() - a sealed copy of the file that says who may sign, mode 0444

@@ -90,6 +90,21 @@ static bool offer_sound(const struct plan_offer *o)
 
 /* ---- whole messages ------------------------------------------------------ */
 
+/* What only `profile apply` asks for. */
+static bool apply_sound(const struct control_request *r)
+{
+	bool tcp = r->ready & CONTROL_READY_TCP;
+	int len;
+
+	if (r->end || (r->ready & ~CONTROL_READY_ALL) || r->confirm_ms > CONTROL_CONFIRM_MAX_MS ||
+	    (r->verb != CONTROL_APPLY && (r->ready || r->confirm_ms)) ||
+	    (r->verb == CONTROL_APPLY && !r->profile[0]) || tcp != (r->ready_port != 0))
+		return false;
+	len = name_sound(r->ready_host, sizeof(r->ready_host), "-.:");
+	return len >= 0 && tcp == (len > 0) && r->ready_host[0] != '-' &&
+	       is_zero(r->ready_host + len, sizeof(r->ready_host) - (size_t)len);
+}
+
 int control_request_check(const struct control_request *r)
 {
 	uint32_t flags = 0;
@@ -113,10 +128,15 @@ int control_request_check(const struct control_request *r)
 			flags = CONTROL_F_JSON | (r->flags & CONTROL_F_DEBUG_ON ?
 						  CONTROL_F_DEBUG_ON : CONTROL_F_DEBUG_OFF);
 		break;
+	case CONTROL_APPLY:
+		flags = CONTROL_F_FORCE | CONTROL_F_SIGNED;
+		break;
 	case CONTROL_DISCONNECT:
+	case CONTROL_CONFIRM:
+	case CONTROL_ROLLBACK:
 		break;
 	}
-	if (r->verb < CONTROL_CONNECT || r->verb > CONTROL_LOG || (r->flags & ~flags))
+	if (r->verb < CONTROL_CONNECT || r->verb > CONTROL_ROLLBACK || (r->flags & ~flags))
 		return -EBADMSG;
 	if (r->level > LOG_LVL_PACKET || (r->level && r->verb != CONTROL_LOG))
 		return -EBADMSG;
@@ -130,6 +150,8 @@ int control_request_check(const struct control_request *r)
 	} else if (r->proto || r->port || !is_zero(&r->addr, sizeof(r->addr))) {
 		return -EBADMSG;
 	}
+	if (!apply_sound(r))
+		return -EBADMSG;
 	len = name_sound(r->profile, sizeof(r->profile), "-_");
 	if (len < 0 || !is_zero(r->profile + len, sizeof(r->profile) - (size_t)len))
 		return -EBADMSG;
@@ -164,7 +186,7 @@ static bool from_daemon_sound(const struct helper_msg *m)
 	switch (m->type) {
 	case HELPER_FILE:
 		return m->n_fds == 1 && m->u.file.file >= HELPER_FILE_PROFILE &&
-		       m->u.file.file <= HELPER_FILE_LOG &&
+		       m->u.file.file <= HELPER_FILE_NOTES &&
 		       m->u.file.index < PROFILE_MAX_PINS &&
 		       (!m->u.file.index || m->u.file.file == HELPER_FILE_PIN);
 	case HELPER_START:

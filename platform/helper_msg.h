@@ -66,6 +66,7 @@ enum helper_file {
 	HELPER_FILE_HOSTS,		/* snapshot of /etc/hosts */
 	HELPER_FILE_RESOLV,		/* snapshot of the network's resolv.conf */
 	HELPER_FILE_LOG,		/* debug log, for appending: in use until the next one */
+	HELPER_FILE_NOTES,		/* lines about the profile, for `status`; any time */
 };
 
 /* All sockets carry the bypass mark, are non-blocking and close-on-exec. */

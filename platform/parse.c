@@ -23,10 +23,9 @@
 
 #define PARSER_NAME	"apptunnel-parser"
 
-int parse_open(const struct daemon *d, const char *stem, struct parse_input *in, char *why,
-	       size_t size)
+int parse_signer(const struct daemon *d, struct parse_input *in, char *why, size_t size)
 {
-	int err;
+	int err = 0;
 
 	*in = (struct parse_input){ .text = -1, .signer = -1 };
 	in->signer = files_open_signer(d->o.signer, why, size);
@@ -34,8 +33,17 @@ int parse_open(const struct daemon *d, const char *stem, struct parse_input *in,
 		/* not "there is no such profile": nothing is accepted without that file */
 		err = in->signer == -ENOENT ? -EPERM : in->signer;
 		in->signer = -1;
-		return err;
 	}
+	return err;
+}
+
+int parse_open(const struct daemon *d, const char *stem, struct parse_input *in, char *why,
+	       size_t size)
+{
+	int err = parse_signer(d, in, why, size);
+
+	if (err)
+		return err;
 	in->text = files_open_profile(d->o.profile_dir, stem, in->signer >= 0, &in->p7m, why, size);
 	if (in->text >= 0)
 		return 0;

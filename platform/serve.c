@@ -118,6 +118,16 @@ void serve_start(struct daemon *d, struct slot *s)
 	close_snapshots(s);
 	debuglog_start(d, s);
 	usage_start(d, s);
+	if (note_find(d, s->stem)[0])
+		note_tell(s);
+}
+
+int serve_file(struct slot *s, enum helper_file file, unsigned int index, int fd)
+{
+	struct helper_msg msg = { 0 };
+
+	step_file(&msg, (int)file, index);
+	return helper_send(s->sock, &msg, &fd, 1);
 }
 
 /* What an engine said last is read when it has ended already. */
@@ -263,9 +273,14 @@ static int offer_apply(struct slot *s, const struct plan_offer *o, int *tun, boo
 		       char *why, size_t size)
 {
 	struct plan plan;
-	const char *wrong = offer_check(s->profile, o, &s->plan.names);
-	int err = wrong ? -EINVAL : offer_address_used(o);
+	const char *wrong;
+	int err;
 
+	*tun = -1;
+	if (change_offer(s, o, &err, why, size))
+		return err;
+	wrong = offer_check(s->profile, o, &s->plan.names);
+	err = wrong ? -EINVAL : offer_address_used(o);
 	if (err) {
 		snprintf(why, size, "Sentry offers %s", wrong ? wrong : err == -EADDRINUSE ?
 			 "an address that this machine already has" : "an address");
@@ -495,6 +510,13 @@ static bool serve_message(struct daemon *d, struct slot *s)
 	case HELPER_USAGE:
 		usage_report(d, s, &msg.u.usage);
 		break;
+	case HELPER_RELOADED:
+		if (!change_reloaded(d, s, &msg)) {
+			report(REPORT_ERROR, "engine.unsound", "%s: the engine answers what nobody "
+			       "asked: ending it", s->stem);
+			engine_useless(s);
+		}
+		return false;
 	}
 	return s->sock >= 0;
 }

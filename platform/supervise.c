@@ -116,6 +116,7 @@ static void slot_free(struct slot *s)
 			      .hosts = -1, .resolv = -1 };
 
 	serve_close(s);
+	change_free(s);
 	if (s->record >= 0)
 		close(s->record);
 	if (s->sealed >= 0)
@@ -288,6 +289,7 @@ static void engine_ended(struct daemon *d, struct slot *s, int status)
 	}
 	if (apply_restart(s->apply) < 0)
 		report(REPORT_ERROR, "apply.restart", "%s: the journal cannot be written", s->stem);
+	change_lost(d, s);
 	if (s->renewing) {
 		s->renewing = false;
 		engine_start(d, s);
@@ -316,7 +318,8 @@ static void slot_names(const struct daemon *d, struct slot *s, struct plan_names
 }
 
 /* Which of two tunnels a packet takes must not depend on who was connected first. */
-static bool routes_taken(struct daemon *d, const struct slot *s, char *why, size_t size)
+bool supervise_overlap(struct daemon *d, const struct slot *s, const struct profile *p, char *why,
+		       size_t size)
 {
 	char text[PREFIX_STRLEN];
 
@@ -326,7 +329,7 @@ static bool routes_taken(struct daemon *d, const struct slot *s, char *why, size
 
 		if (o == s || !o->apply)
 			continue;
-		both = overlap_find(s->profile, o->profile);
+		both = overlap_find(p, o->profile);
 		if (!both)
 			continue;
 		snprintf(why, size, "%s and %s (which is connected) both have %s in their "
@@ -350,7 +353,7 @@ static void slot_lock(struct daemon *d, struct slot *s)
 		slot_end(d, s, err, "%s", why);
 		return;
 	}
-	if (routes_taken(d, s, why, sizeof(why))) {
+	if (supervise_overlap(d, s, s->profile, why, sizeof(why))) {
 		slot_end(d, s, EXIT_CONFLICT, "%s", why);
 		return;
 	}
@@ -402,6 +405,13 @@ static void slot_parsed(struct daemon *d, struct slot *s, int status)
 		return;
 	}
 	err = parse_taken(d, s);
+	if (!err && !s->in_store) {
+		err = store_commit(d->o.state_dir, s->stem);
+		if (err)	/* it works; there is only no way back to it */
+			report(REPORT_ERROR, "store.failed", "%s: %s", s->stem, strerror(-err));
+		s->in_store = !err;
+		err = 0;
+	}
 	if (err)
 		slot_end(d, s, EXIT_UNEXPECTED, "the Version of profile %s cannot be written down "
 			 "in %s: %s", s->stem, d->o.state_dir, strerror(-err));
@@ -437,15 +447,46 @@ static void connect_again(struct daemon *d, struct client *c, struct slot *s)
 	wait_for_up(c, s);
 	client_say(c, "err", "apptunnel: %s is %s; trying now", s->stem, slot_state_name(s));
 	if (renew_profile_changed(d, s))
-		client_say(c, "err", "apptunnel: warning: the file of profile %s changed since it "
-			   "was read; `apptunnel disconnect %s`, then connect, to use it", s->stem,
-			   s->stem);
+		client_say(c, "err", "apptunnel: warning: the file of profile %s is another one than "
+			   "is in use; `apptunnel status` says why", s->stem);
 	if (s->phase == SLOT_WAITING)
 		s->deadline = d->now;
 	else if (renew_connect(s))
 		;
 	else if (s->phase == SLOT_RUNNING && s->started && serve_simple(s, HELPER_DIAL) < 0)
 		slot_kill(s);
+}
+
+/*
+ * The file in the profile folder, unless it was rolled back or another one is
+ * on trial: then the store's.  What is taken from the folder goes into the store.
+ */
+static int choose_text(struct daemon *d, struct client *c, struct slot *s, struct parse_input *in)
+{
+	uint8_t active[SHA256_LEN];
+	int err = sha256_fd(in->text, FILES_PROFILE_MAX, s->sum), text;
+
+	if (err)
+		return err;
+	if (trial_on(d, s->stem) || store_rejected(d->o.state_dir, s->stem, s->sum)) {
+		text = store_open(d->o.state_dir, s->stem, STORE_ACTIVE, &in->p7m);
+		if (text < 0)
+			return text;
+		close(in->text);
+		in->text = text;
+		s->in_store = true;
+		client_say(c, "err", "apptunnel: warning: not the file in %s: %s", d->o.profile_dir,
+			   trial_on(d, s->stem) ? "another one is on trial" :
+			   "it was rolled back, the profile before it is used");
+		return sha256_fd(in->text, FILES_PROFILE_MAX, s->sum);
+	}
+	s->in_store = !store_sum(d->o.state_dir, s->stem, STORE_ACTIVE, active) &&
+		      !memcmp(active, s->sum, sizeof(active));
+	if (!s->in_store)
+		err = store_put(d->o.state_dir, s->stem, STORE_STAGED, in->text, in->p7m);
+	if (err)
+		report(REPORT_ERROR, "store.failed", "%s: %s", s->stem, strerror(-err));
+	return 0;
 }
 
 void supervise_connect(struct daemon *d, struct client *c, const char *stem)
@@ -486,6 +527,15 @@ void supervise_connect(struct daemon *d, struct client *c, const char *stem)
 	}
 	s = &d->slots[i];
 	snprintf(s->stem, sizeof(s->stem), "%s", stem);
+	err = choose_text(d, c, s, &in);
+	if (err) {
+		parse_close(&in);
+		client_say(c, "err", "apptunnel: the file of profile %s is the one that was rolled "
+			   "back, and there is none before it: %s", stem, strerror(-err));
+		client_exit(c, EXIT_PROFILE);
+		slot_free(s);
+		return;
+	}
 	s->force = c->req.flags & CONTROL_F_FORCE;
 	s->text_sum = renew_text_sum(in.text);
 	err = parse_start(d, s, &in, c->fd);
@@ -571,6 +621,8 @@ void supervise_child(struct daemon *d, pid_t pid, int status)
 {
 	unsigned int i;
 
+	if (review_child(d, pid, status) || trial_child(d, pid, status))
+		return;
 	for (i = 0; i < NAMES_MAX_PROFILES; i++) {
 		struct slot *s = &d->slots[i];
 
@@ -609,6 +661,7 @@ void slot_timer(struct daemon *d, struct slot *s)
 {
 	if (s->apply && d->now >= s->sweep_at)
 		slot_sweep(d, s);
+	change_timer(d, s);
 	renew_timer(d, s);
 	if (d->now < s->deadline)
 		return;

@@ -113,7 +113,7 @@ net_up() {
 	[ "$(id -u)" = 0 ] || die "needs root"
 	mkdir -p "$WORK"
 	# built with whatever umask: those who hold no privilege must reach them, too
-	chmod 755 "$TOP/build" "$OUT" "$OUT"/{apptunnel,apptunneld,apptunnel-engine,apptunnel-parser,sentry} "$WORK"
+	chmod 755 "$TOP/build" "$OUT" "$OUT"/{apptunnel,apptunneld,apptunnel-engine,apptunnel-parser,apptunnel-ready,sentry} "$WORK"
 	trap net_down EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP

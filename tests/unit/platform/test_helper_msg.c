@@ -127,7 +127,7 @@ START_TEST(judges_files)
 	BAD_WITH(m, false, n_fds, 0);
 	BAD_WITH(m, false, n_fds, 2);
 	BAD_WITH(m, false, u.file.file, 0);
-	BAD_WITH(m, false, u.file.file, HELPER_FILE_LOG + 1);
+	BAD_WITH(m, false, u.file.file, HELPER_FILE_NOTES + 1);
 	BAD_WITH(m, false, u.file.index, 1);
 	m.u.file.file = HELPER_FILE_PIN;
 	m.u.file.index = PROFILE_MAX_PINS - 1;

@@ -1,0 +1,631 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trial.c - `profile apply`, `confirm` and `rollback`.
+ *
+ * A profile that was applied on trial is active, and the one before it comes
+ * back by itself: without a confirmation in time, when readiness is not seen,
+ * and when the daemon starts and finds a trial that is over, is of another
+ * boot, or whose readiness nobody saw.  The trial is on disk before the profile
+ * is in effect.  Only a confirmed profile goes into the profile folder.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "platform/daemon.h"
+#include "platform/isolate.h"
+#include "platform/report.h"
+
+#define READY_NAME	"apptunnel-ready"
+#define READY_PAUSE_MS	1000	/* between two attempts */
+#define TRY_AGAIN_MS	200	/* until a rollback can begin */
+#define COPY		16384
+#define SLACK_S		60	/* on disk: the change itself takes time, too */
+
+enum {
+	EXIT_UNEXPECTED = 1, EXIT_TIMEOUT = 3, EXIT_NOT_UP = 4, EXIT_PROFILE = 6,
+	EXIT_PERMISSION = 7, EXIT_NO_PROFILE = 10, EXIT_SYSTEM = 15, EXIT_CONFLICT = 16,
+};
+
+static struct trial *find(struct daemon *d, const char *stem)
+{
+	for (int i = 0; i < NAMES_MAX_PROFILES; i++) {
+		if (!strcmp(d->trials[i].stem, stem))
+			return &d->trials[i];
+	}
+	return NULL;
+}
+
+static struct trial *make(struct daemon *d, const char *stem)
+{
+	struct trial *t = find(d, stem);
+
+	if (!t)
+		t = find(d, "");
+	if (!t)
+		return NULL;
+	*t = (struct trial){ .deadline = DAEMON_NEVER };
+	snprintf(t->stem, sizeof(t->stem), "%s", stem);
+	return t;
+}
+
+static void forget(struct trial *t)
+{
+	*t = (struct trial){ .deadline = DAEMON_NEVER };
+}
+
+bool trial_on(const struct daemon *d, const char *stem)
+{
+	return find((struct daemon *)(uintptr_t)d, stem) != NULL;
+}
+
+static uint32_t window_ms(const struct trial_terms *t)
+{
+	return t->confirm_ms ? t->confirm_ms : CONTROL_READY_MS;
+}
+
+/* ---- for good: into the profile folder ----------------------------------------- */
+
+static int copy_to(int from, int to)
+{
+	char buf[COPY];
+	off_t at = 0;
+	ssize_t n;
+
+	while ((n = pread(from, buf, sizeof(buf), at)) > 0) {
+		if (write(to, buf, (size_t)n) != n)
+			return -EIO;
+		at += n;
+	}
+	if (n < 0 || fchmod(to, 0644) < 0 || fsync(to) < 0)
+		return -errno;
+	return 0;
+}
+
+/* What is confirmed is what the next connect shall find. */
+static int install(struct daemon *d, const char *stem, int text, bool is_signed)
+{
+	char name[FILES_STEM_MAX + 8], tmp[FILES_STEM_MAX + 8];
+	int dir, fd, err;
+
+	snprintf(name, sizeof(name), "%s.%s", stem, is_signed ? "p7m" : "ini");
+	snprintf(tmp, sizeof(tmp), ".%s.new", stem);
+	dir = open(d->o.profile_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	(void)unlinkat(dir, tmp, 0);
+	fd = openat(dir, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	err = fd < 0 ? -errno : copy_to(text, fd);
+	if (fd >= 0)
+		close(fd);
+	if (!err && renameat(dir, tmp, dir, name) < 0)
+		err = -errno;
+	if (!err && fsync(dir) < 0)
+		err = -errno;
+	if (err)
+		(void)unlinkat(dir, tmp, 0);
+	close(dir);
+	return err;
+}
+
+static void install_active(struct daemon *d, const char *stem, struct client *w)
+{
+	bool is_signed = false;
+	int text = store_open(d->o.state_dir, stem, STORE_ACTIVE, &is_signed);
+	int err = text < 0 ? text : install(d, stem, text, is_signed);
+
+	if (text >= 0)
+		close(text);
+	if (!err)
+		return;
+	report(REPORT_ERROR, "install.failed", "%s: %s: %s", stem, d->o.profile_dir, strerror(-err));
+	if (w)
+		client_say(w, "err", "apptunnel: warning: it could not be written to %s (%s): the "
+			   "next connect uses what is there", d->o.profile_dir, strerror(-err));
+}
+
+static void keep(struct daemon *d, struct trial *t, struct client *w)
+{
+	store_accept(d->o.state_dir, t->stem, t->kept.sum);
+	if (store_trial_end(d->o.state_dir, t->stem))
+		report(REPORT_ERROR, "store.failed", "%s: the trial cannot be ended", t->stem);
+	install_active(d, t->stem, w);
+	note_clear(d, t->stem);
+	report(REPORT_INFO, "trial.kept", "%s", t->stem);
+	if (t->pid)
+		(void)kill(t->pid, SIGKILL);
+	forget(t);
+}
+
+/* ---- back -------------------------------------------------------------------------- */
+
+static void say_back(struct daemon *d, const char *stem, const char *why)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "profile %s: the profile before is back: %s", stem, why);
+	note_set(d, stem, text);
+	report(REPORT_WARNING, "trial.back", "%s: %s", stem, why);
+}
+
+/* In the store at once; the session follows as soon as it can. */
+static int store_lead_back(struct daemon *d, const char *stem, const uint8_t sum[SHA256_LEN])
+{
+	int err = store_reject(d->o.state_dir, stem, sum);
+
+	if (!err)
+		err = store_back(d->o.state_dir, stem);
+	if (!err)
+		err = store_trial_end(d->o.state_dir, stem);
+	if (err)
+		report(REPORT_ERROR, "store.failed", "%s: %s", stem, strerror(-err));
+	return err;
+}
+
+static void answer_back(struct daemon *d, const char *stem, const char *why)
+{
+	struct client *w = candidate_client(d, stem);
+
+	if (!w)
+		return;
+	if (w->req.verb == CONTROL_ROLLBACK)
+		client_say(w, "out", "rolled back %s", stem);
+	else
+		client_say(w, "err", "apptunnel: %s: %s; the profile before is back", stem, why);
+	client_exit(w, w->req.verb == CONTROL_ROLLBACK ? 0 : EXIT_TIMEOUT);
+}
+
+static void back(struct daemon *d, struct trial *t, const char *why)
+{
+	if (t->pid)
+		(void)kill(t->pid, SIGKILL);
+	t->pid = 0;		/* reaped as nobody's */
+	snprintf(t->why, sizeof(t->why), "%s", why);
+	t->deadline = DAEMON_NEVER;
+	t->ready_due = false;
+	(void)store_lead_back(d, t->stem, t->kept.sum);
+	if (supervise_find(d, t->stem)) {
+		t->back_due = true;
+		t->try_at = d->now;
+		return;
+	}
+	say_back(d, t->stem, t->why);
+	answer_back(d, t->stem, t->why);
+	forget(t);
+}
+
+/* The session goes back to what the store holds. */
+static void back_begin(struct daemon *d, struct trial *t)
+{
+	struct candidate c = { .source = CANDIDATE_BACK, .sealed = -1 };
+	struct slot *s = supervise_find(d, t->stem);
+	int err;
+
+	t->try_at = d->now + TRY_AGAIN_MS;
+	if (review_busy(d) || (s && (s->change || s->phase == SLOT_PARSING)))
+		return;
+	if (!s || s->phase == SLOT_STOPPING) {
+		say_back(d, t->stem, t->why);
+		answer_back(d, t->stem, t->why);
+		forget(t);
+		return;
+	}
+	snprintf(c.stem, sizeof(c.stem), "%s", t->stem);
+	c.text = store_open(d->o.state_dir, t->stem, STORE_ACTIVE, &c.is_signed);
+	err = c.text < 0 ? c.text : sha256_fd(c.text, FILES_PROFILE_MAX, c.sum);
+	if (!err)
+		err = review_start(d, &c);
+	else
+		candidate_free(&c);
+	if (err) {
+		report(REPORT_ERROR, "trial.stuck", "%s: %s", t->stem, strerror(-err));
+		t->try_at = d->now + 10 * READY_PAUSE_MS;
+		return;
+	}
+	t->try_at = DAEMON_NEVER;
+}
+
+/* ---- of a candidate's way ------------------------------------------------------------- */
+
+int trial_prepare(struct daemon *d, const struct candidate *c)
+{
+	struct store_trial t = { .ready_due = c->terms.ready };
+
+	if (c->source != CANDIDATE_APPLY || (!c->terms.confirm_ms && !c->terms.ready))
+		return 0;
+	t.deadline_s = (uint64_t)time(NULL) + window_ms(&c->terms) / 1000 + SLACK_S;
+	store_boot(t.boot);
+	memcpy(t.sum, c->sum, sizeof(t.sum));
+	return store_trial_put(d->o.state_dir, c->stem, &t);
+}
+
+static void begin(struct daemon *d, const struct candidate *c, struct client *w)
+{
+	struct trial *t = make(d, c->stem);
+	char text[256];
+
+	if (!t)		/* as many as there are profiles */
+		return;
+	t->terms = c->terms;
+	memcpy(t->kept.sum, c->sum, sizeof(t->kept.sum));
+	store_boot(t->kept.boot);
+	t->kept.ready_due = c->terms.ready;
+	t->kept.deadline_s = (uint64_t)time(NULL) + window_ms(&c->terms) / 1000;
+	t->deadline = d->now + window_ms(&c->terms);
+	t->left = c->terms.ready;
+	t->ready_due = t->left;
+	t->try_at = d->now;
+	(void)store_trial_put(d->o.state_dir, c->stem, &t->kept);
+	snprintf(text, sizeof(text), "profile %s: on trial; without %s within %u s the profile before "
+		 "comes back", c->stem, c->terms.confirm_ms ? "`apptunnel profile confirm`" :
+		 "readiness", window_ms(&c->terms) / 1000);
+	note_set(d, c->stem, text);
+	if (w && !t->ready_due) {
+		client_say(w, "out", "applied %s on trial: `apptunnel profile confirm %s` within %u s "
+			   "keeps it", c->stem, c->stem, c->terms.confirm_ms / 1000);
+		client_exit(w, 0);
+	}
+}
+
+void trial_begin(struct daemon *d, struct slot *s, const struct candidate *c)
+{
+	struct client *w = candidate_client(d, c->stem);
+	struct trial *t = find(d, c->stem);
+
+	switch (c->source) {
+	case CANDIDATE_INBOX:
+		break;
+	case CANDIDATE_BACK:
+		if (!t)
+			break;
+		say_back(d, c->stem, t->why);
+		answer_back(d, c->stem, t->why);
+		forget(t);
+		break;
+	case CANDIDATE_APPLY:
+		if (c->terms.confirm_ms || c->terms.ready) {
+			begin(d, c, w);
+			break;
+		}
+		store_accept(d->o.state_dir, c->stem, c->sum);
+		install_active(d, c->stem, w);
+		if (w) {
+			client_say(w, "out", "applied %s", s->stem);
+			client_exit(w, 0);
+		}
+		break;
+	}
+}
+
+void trial_offline(struct daemon *d, const struct candidate *c)
+{
+	struct client *w = candidate_client(d, c->stem);
+	int err;
+
+	if (c->source != CANDIDATE_APPLY)
+		return;
+	store_accept(d->o.state_dir, c->stem, c->sum);
+	err = install(d, c->stem, c->text, c->is_signed);
+	if (!w)
+		return;
+	if (err)
+		client_say(w, "err", "apptunnel: %s: %s", d->o.profile_dir, strerror(-err));
+	else
+		client_say(w, "out", "applied %s: the next connect uses it", c->stem);
+	client_exit(w, err ? EXIT_SYSTEM : 0);
+}
+
+void trial_refused(struct daemon *d, const struct candidate *c)
+{
+	struct trial *t = find(d, c->stem);
+
+	if (c->source == CANDIDATE_BACK && t) {
+		t->try_at = d->now + READY_PAUSE_MS;	/* it must be had */
+		return;
+	}
+	if (c->source == CANDIDATE_APPLY && !t)
+		(void)store_trial_end(d->o.state_dir, c->stem);
+}
+
+/* ---- readiness -------------------------------------------------------------------------- */
+
+/* A name that the tunnel's resolvers should know something about. */
+static char *ask_for(struct trial *t, struct slot *s)
+{
+	struct ipaddr a;
+
+	if (t->terms.host[0] && addr_parse(t->terms.host, &a))
+		return t->terms.host;
+	return s->offer.n_search ? s->offer.search[0] : (char *)".";
+}
+
+static void try_one(struct daemon *d, struct trial *t, struct slot *s)
+{
+	char path[PROFILE_PATH_MAX + sizeof(READY_NAME) + 1], service[ADDR_STRLEN], port[8];
+	bool dns = t->left & CONTROL_READY_DNS;
+	char *argv[] = { (char *)READY_NAME, service, s->plan.names.tun,
+			 dns ? ask_for(t, s) : t->terms.host, dns ? NULL : port, NULL };
+	struct isolate_child child = { .path = path, .argv = argv, .uid = d->uid, .gid = d->gid };
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "%s/" READY_NAME, d->o.libexec_dir);
+	snprintf(port, sizeof(port), "%u", t->terms.port);
+	addr_format(&s->plan.names.service4, service);
+	pid = isolate_spawn(&child);
+	if (pid < 0)
+		report(REPORT_ERROR, "ready.unstartable", "%s: %s", t->stem, strerror(-(int)pid));
+	else
+		t->pid = pid;
+}
+
+static void seen(struct daemon *d, struct trial *t, uint8_t what)
+{
+	struct client *w = candidate_client(d, t->stem);
+
+	t->left &= (uint8_t)~what;
+	if (t->left)
+		return;
+	t->ready_due = t->kept.ready_due = false;
+	if (!t->terms.confirm_ms) {
+		if (w)
+			client_say(w, "out", "applied %s: it is ready", t->stem);
+		keep(d, t, w);
+	} else {
+		(void)store_trial_put(d->o.state_dir, t->stem, &t->kept);
+		if (w)
+			client_say(w, "out", "applied %s on trial: it is ready, and `apptunnel "
+				   "profile confirm %s` within %u s keeps it", t->stem, t->stem,
+				   (unsigned int)((t->deadline - d->now) / 1000));
+	}
+	if (w)
+		client_exit(w, 0);
+}
+
+bool trial_child(struct daemon *d, pid_t pid, int status)
+{
+	for (int i = 0; i < NAMES_MAX_PROFILES; i++) {
+		struct trial *t = &d->trials[i];
+
+		if (!t->pid || t->pid != pid)
+			continue;
+		t->pid = 0;
+		t->try_at = d->now + READY_PAUSE_MS;
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+			t->try_at = d->now;
+			seen(d, t, t->left & CONTROL_READY_DNS ? CONTROL_READY_DNS :
+			     CONTROL_READY_TCP);
+		}
+		return true;
+	}
+	return false;
+}
+
+static void ready_timer(struct daemon *d, struct trial *t)
+{
+	struct slot *s = supervise_find(d, t->stem);
+	bool up = s && s->phase == SLOT_RUNNING && s->state == SESSION_UP && s->applied;
+
+	if (t->pid)
+		return;
+	t->try_at = d->now + READY_PAUSE_MS;
+	if (!up)
+		return;
+	if (t->left & CONTROL_READY_TUNNEL)
+		seen(d, t, CONTROL_READY_TUNNEL);
+	if (t->left)
+		try_one(d, t, s);
+}
+
+static const char *not_seen(const struct trial *t)
+{
+	return t->left & CONTROL_READY_TUNNEL ? "the tunnel did not come up in time" :
+	       t->left & CONTROL_READY_DNS ? "the tunnel's DNS did not answer in time" :
+	       "what was to be reached through the tunnel did not answer in time";
+}
+
+void trial_timer(struct daemon *d)
+{
+	for (int i = 0; i < NAMES_MAX_PROFILES; i++) {
+		struct trial *t = &d->trials[i];
+
+		if (!t->stem[0])
+			continue;
+		if (t->back_due && d->now >= t->try_at)
+			back_begin(d, t);
+		else if (d->now >= t->deadline)
+			back(d, t, t->ready_due ? not_seen(t) : "no confirmation came in time");
+		else if (t->ready_due && d->now >= t->try_at)
+			ready_timer(d, t);
+	}
+}
+
+uint64_t trial_deadline(const struct daemon *d)
+{
+	uint64_t until = DAEMON_NEVER;
+
+	for (int i = 0; i < NAMES_MAX_PROFILES; i++) {
+		const struct trial *t = &d->trials[i];
+
+		if (!t->stem[0])
+			continue;
+		until = t->deadline < until ? t->deadline : until;
+		if ((t->back_due || (t->ready_due && !t->pid)) && t->try_at < until)
+			until = t->try_at;
+	}
+	return until;
+}
+
+/* ---- at the start -------------------------------------------------------------------------- */
+
+static void resume(struct daemon *d, const char *stem, const struct store_trial *kept)
+{
+	uint64_t wall = (uint64_t)time(NULL);
+	uint8_t active[SHA256_LEN];
+	struct trial *t;
+	char boot[40];
+
+	if (store_sum(d->o.state_dir, stem, STORE_ACTIVE, active) ||
+	    memcmp(active, kept->sum, sizeof(active))) {
+		/* it never became active; it may be why the daemon is not what it was */
+		(void)store_reject(d->o.state_dir, stem, kept->sum);
+		(void)store_trial_end(d->o.state_dir, stem);
+		say_back(d, stem, "the daemon ended while a new one was applied");
+		return;
+	}
+	store_boot(boot);
+	t = strcmp(boot, kept->boot) || kept->ready_due || wall >= kept->deadline_s ? NULL :
+	    make(d, stem);
+	if (t) {
+		t->kept = *kept;
+		t->terms.confirm_ms = (uint32_t)(kept->deadline_s - wall) * 1000;
+		t->deadline = d->now + (kept->deadline_s - wall) * 1000;
+		return;
+	}
+	(void)store_lead_back(d, stem, kept->sum);
+	say_back(d, stem, kept->ready_due ? "the daemon ended before the new one was seen to work" :
+		 "the daemon ended, and no confirmation came in time");
+}
+
+void trial_resume(struct daemon *d)
+{
+	char stems[FILES_LIST_MAX][FILES_STEM_MAX];
+	int n = store_list(d->o.state_dir, stems);
+	struct store_trial kept;
+
+	for (int i = 0; i < NAMES_MAX_PROFILES; i++)
+		forget(&d->trials[i]);
+	for (int i = 0; i < n; i++) {
+		store_unstage(d->o.state_dir, stems[i]);
+		if (store_trial_get(d->o.state_dir, stems[i], &kept) == 0)
+			resume(d, stems[i], &kept);
+	}
+}
+
+/* ---- requests ---------------------------------------------------------------------------- */
+
+static void refuse(struct client *c, int code, const char *why)
+{
+	client_say(c, "err", "apptunnel: %s", why);
+	client_exit(c, code);
+}
+
+static void apply(struct daemon *d, struct client *c, int text)
+{
+	struct candidate n = { .source = CANDIDATE_APPLY, .text = -1, .sealed = -1 };
+	const struct control_request *r = &c->req;
+	char why[512] = "no text came with the request";
+	int err;
+
+	if ((r->confirm_ms || r->ready) && !supervise_find(d, r->profile)) {
+		refuse(c, EXIT_NOT_UP, "a profile that is not connected cannot be tried: connect it "
+		       "first, or leave --confirm-within and --ready out");
+		return;
+	}
+	snprintf(n.stem, sizeof(n.stem), "%s", r->profile);
+	n.is_signed = r->flags & CONTROL_F_SIGNED;
+	n.terms = (struct trial_terms){ .confirm_ms = r->confirm_ms, .ready = r->ready,
+					.port = r->ready_port, .force = r->flags & CONTROL_F_FORCE };
+	memcpy(n.terms.host, r->ready_host, sizeof(n.terms.host));
+	n.text = text < 0 ? -EINVAL : files_copy_profile(text, r->profile, why, sizeof(why));
+	if (n.text < 0) {
+		refuse(c, EXIT_PROFILE, why);
+		return;
+	}
+	err = sha256_fd(n.text, FILES_PROFILE_MAX, n.sum);
+	if (err) {
+		candidate_free(&n);
+	} else {
+		c->wait = CLIENT_CHANGE;
+		err = review_start(d, &n);
+	}
+	if (err)
+		refuse(c, EXIT_UNEXPECTED, err == -EBUSY ? "another profile is being read; try again" :
+		       "the parser cannot be started");
+}
+
+static void rollback(struct daemon *d, struct client *c)
+{
+	const char *dir = d->o.state_dir, *stem = c->req.profile;
+	struct trial *t = find(d, stem);
+	uint8_t active[SHA256_LEN], before[SHA256_LEN];
+
+	c->wait = CLIENT_CHANGE;
+	if (t && !t->back_due) {
+		back(d, t, "rollback was asked for");
+		return;
+	}
+	if (t)
+		return;		/* it is on its way */
+	if (store_sum(dir, stem, STORE_PREVIOUS, before) ||
+	    store_sum(dir, stem, STORE_ACTIVE, active)) {
+		refuse(c, EXIT_NO_PROFILE, "there is no profile before this one");
+		return;
+	}
+	t = make(d, stem);
+	if (!t) {
+		refuse(c, EXIT_UNEXPECTED, "too many profiles are on trial");
+		return;
+	}
+	memcpy(t->kept.sum, active, sizeof(active));
+	back(d, t, "rollback was asked for");
+}
+
+static void confirm(struct daemon *d, struct client *c)
+{
+	struct trial *t = find(d, c->req.profile);
+
+	if (!t || t->back_due) {
+		refuse(c, EXIT_CONFLICT, t ? "it is being rolled back already" :
+		       "this profile is not on trial");
+		return;
+	}
+	keep(d, t, c);
+	client_say(c, "out", "confirmed %s", c->req.profile);
+	client_exit(c, 0);
+}
+
+/* The only one that it can mean, where the request names none. */
+static bool name_it(struct daemon *d, struct client *c)
+{
+	const char *only = NULL;
+	int n = 0;
+
+	for (int i = 0; !c->req.profile[0] && i < NAMES_MAX_PROFILES; i++) {
+		const char *stem = c->req.verb == CONTROL_CONFIRM ? d->trials[i].stem :
+				   d->slots[i].phase == SLOT_FREE ? "" : d->slots[i].stem;
+
+		only = stem[0] ? stem : only;
+		n += stem[0] != '\0';
+	}
+	if (n == 1)
+		snprintf(c->req.profile, sizeof(c->req.profile), "%s", only);
+	return c->req.profile[0];
+}
+
+void trial_request(struct daemon *d, struct client *c, int text)
+{
+	if (c->uid) {
+		refuse(c, EXIT_PERMISSION, "changing profiles takes root");
+	} else if (!name_it(d, c)) {
+		refuse(c, 2, "which profile? Name it");
+	} else if (candidate_client(d, c->req.profile)) {
+		refuse(c, EXIT_UNEXPECTED, "this profile is being changed already; try again");
+	} else if (c->req.verb == CONTROL_CONFIRM) {
+		confirm(d, c);
+	} else if (c->req.verb == CONTROL_ROLLBACK) {
+		rollback(d, c);
+	} else if (trial_on(d, c->req.profile)) {
+		refuse(c, EXIT_CONFLICT, "this profile is on trial: confirm it or roll it back first");
+	} else {
+		apply(d, c, text);
+	}
+	if (text >= 0)
+		close(text);
+}
