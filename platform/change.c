@@ -148,6 +148,9 @@ static void swap(struct daemon *d, struct slot *s)
 	s->is_signed = c->signer;
 	s->seen = c->seen;
 	s->in_store = true;
+	if (s->profile_text >= 0)
+		close(s->profile_text);
+	s->profile_text = -1;
 	if (parse_taken(d, s))
 		report(REPORT_ERROR, "version.unwritten", "%s", s->stem);
 }
@@ -281,6 +284,7 @@ void change_start(struct daemon *d, struct slot *s, struct candidate *c)
 	if (ch->stamp != s->stamp || !session_same(s->profile, ch->next.profile))
 		ch->flags |= RELOAD_SESSION;
 	exit = EXIT_SYSTEM;
+	slot_store(s);
 	err = ch->next.source == CANDIDATE_BACK ? 0 :
 	      store_put(d->o.state_dir, s->stem, STORE_STAGED, ch->next.text, ch->next.is_signed);
 	if (!err)

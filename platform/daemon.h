@@ -121,6 +121,8 @@ struct slot {
 	uint64_t stamp;		/* of the identity's files, as this engine got them */
 	uint64_t text_sum;	/* of the profile's text, as it was read */
 	uint8_t sum[SHA256_LEN];	/* of the same, by which the store knows it */
+	int profile_text;	/* the same itself, until it is in the store; -1 */
+	bool p7m;		/* of which kind that is */
 	bool in_store;		/* it is the store's active copy */
 	struct change *change;	/* being taken into use; NULL: none */
 	bool is_signed;		/* profiles are signed on this machine */
@@ -307,6 +309,9 @@ struct client *candidate_client(struct daemon *d, const char *stem);
 /* note_set() - in place of what was said before; note_clear() */
 void note_set(struct daemon *d, const char *stem, const char *text);
 void note_clear(struct daemon *d, const char *stem);
+/* note_clear_file() - only if it is about the file in the profile folder */
+void note_clear_file(struct daemon *d, const char *stem);
+#define NOTE_FILE	": the new file is not "	/* stands in such a note */
 /* note_find() - lines with their ends, or "" */
 const char *note_find(const struct daemon *d, const char *stem);
 /* note_tell() - the engine, which answers `status` while it runs */
@@ -438,6 +443,8 @@ bool supervise_overlap(struct daemon *d, const struct slot *s, const struct prof
 		       size_t size);
 /* slot_kill() - end the engine by force; it is started again while it is wanted */
 void slot_kill(struct slot *s);
+/* slot_store() - what is in use is the store's active copy from here on */
+void slot_store(struct slot *s);
 /* slot_say() - one line to each client that waits for this slot.  Return: was there any? */
 bool slot_say(struct slot *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

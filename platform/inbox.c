@@ -148,7 +148,7 @@ static bool take(struct daemon *d, const char *stem)
 	snprintf(c.stem, sizeof(c.stem), "%s", stem);
 	err = parse_open(d, stem, &in, why, sizeof(why));
 	if (err == -ENOENT) {
-		note_clear(d, stem);
+		note_clear_file(d, stem);
 		return true;
 	}
 	if (err == -ETXTBSY)
@@ -163,7 +163,7 @@ static bool take(struct daemon *d, const char *stem)
 	parse_close(&in);
 	err = sha256_fd(c.text, FILES_PROFILE_MAX, c.sum);
 	if (!err && s && !memcmp(s->sum, c.sum, sizeof(c.sum))) {
-		note_clear(d, stem);
+		note_clear_file(d, stem);
 		candidate_free(&c);
 		return true;
 	}

@@ -84,6 +84,13 @@ void note_clear(struct daemon *d, const char *stem)
 		note_tell(s);
 }
 
+void note_clear_file(struct daemon *d, const char *stem)
+{
+	/* that the one before came back is still so when the folder holds it, too */
+	if (strstr(note_find(d, stem), NOTE_FILE))
+		note_clear(d, stem);
+}
+
 const char *note_find(const struct daemon *d, const char *stem)
 {
 	const struct note *n = stem[0] ? find((struct daemon *)(uintptr_t)d, stem) : NULL;

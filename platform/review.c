@@ -26,7 +26,7 @@ void review_init(struct daemon *d)
 	*r = (struct review){ .findings = -1 };
 	r->next.text = r->next.sealed = -1;
 	r->parser.d = d;
-	r->parser.record = r->parser.sealed = -1;
+	r->parser.record = r->parser.sealed = r->parser.profile_text = -1;
 }
 
 bool review_busy(const struct daemon *d)
@@ -72,7 +72,7 @@ void candidate_refuse(struct daemon *d, const struct candidate *c, int exit, con
 		client_exit(w, exit);
 	}
 	if (c->source == CANDIDATE_INBOX) {
-		snprintf(text, sizeof(text), "profile %s: the new file is not used%s: %s", c->stem,
+		snprintf(text, sizeof(text), "profile %s" NOTE_FILE "used%s: %s", c->stem,
 			 s ? ", the old one stays in effect" : "", why);
 		note_set(d, c->stem, text);
 	}
@@ -150,7 +150,7 @@ static void invalid(struct daemon *d, const struct candidate *c, const char *fin
 
 	report(REPORT_WARNING, "profile.kept", "%s: not valid: %.200s", c->stem, findings);
 	if (text && c->source == CANDIDATE_INBOX) {
-		snprintf(text, DAEMON_NOTE_MAX, "profile %s: the new file is not valid%s\n%s", c->stem,
+		snprintf(text, DAEMON_NOTE_MAX, "profile %s" NOTE_FILE "valid%s\n%s", c->stem,
 			 runs ? ", the old one stays in effect" : "", findings);
 		note_set(d, c->stem, text);
 	}

@@ -422,6 +422,7 @@ static void serve_state(struct daemon *d, struct slot *s, const struct helper_ms
 	switch (state) {
 	case SESSION_UP:
 		s->was_up = true;
+		slot_store(s);
 		say_up(s);
 		break;
 	case SESSION_REFUSED:

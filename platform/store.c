@@ -282,7 +282,7 @@ static int rejected_change(const char *state_dir, const char *stem,
 
 int store_reject(const char *state_dir, const char *stem, const uint8_t sum[SHA256_LEN])
 {
-	return rejected_change(state_dir, stem, sum, true);
+	return store_rejected(state_dir, stem, sum) ? 0 : rejected_change(state_dir, stem, sum, true);
 }
 
 void store_accept(const char *state_dir, const char *stem, const uint8_t sum[SHA256_LEN])

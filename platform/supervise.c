@@ -10,6 +10,7 @@
  * then on only disconnect and the daemon's own end release the lock.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +38,8 @@ void supervise_init(struct daemon *d)
 
 	for (i = 0; i < NAMES_MAX_PROFILES; i++) {
 		d->slots[i] = (struct slot){ .n = i, .d = d, .record = -1, .sealed = -1,
-					     .sock = -1, .hosts = -1, .resolv = -1 };
+					     .sock = -1, .hosts = -1, .resolv = -1,
+				     .profile_text = -1 };
 		files_forget_identity(&d->slots[i].files);
 	}
 }
@@ -113,9 +115,11 @@ static bool others_wait(const struct slot *s, const struct client *but)
 static void slot_free(struct slot *s)
 {
 	struct slot fresh = { .n = s->n, .d = s->d, .record = -1, .sealed = -1, .sock = -1,
-			      .hosts = -1, .resolv = -1 };
+			      .hosts = -1, .resolv = -1, .profile_text = -1 };
 
 	serve_close(s);
+	if (s->profile_text >= 0)
+		close(s->profile_text);
 	change_free(s);
 	if (s->record >= 0)
 		close(s->record);
@@ -405,13 +409,6 @@ static void slot_parsed(struct daemon *d, struct slot *s, int status)
 		return;
 	}
 	err = parse_taken(d, s);
-	if (!err && !s->in_store) {
-		err = store_commit(d->o.state_dir, s->stem);
-		if (err)	/* it works; there is only no way back to it */
-			report(REPORT_ERROR, "store.failed", "%s: %s", s->stem, strerror(-err));
-		s->in_store = !err;
-		err = 0;
-	}
 	if (err)
 		slot_end(d, s, EXIT_UNEXPECTED, "the Version of profile %s cannot be written down "
 			 "in %s: %s", s->stem, d->o.state_dir, strerror(-err));
@@ -457,6 +454,26 @@ static void connect_again(struct daemon *d, struct client *c, struct slot *s)
 		slot_kill(s);
 }
 
+/* Once it is up: a full disk is for the journal first. */
+void slot_store(struct slot *s)
+{
+	const char *dir = s->d->o.state_dir;
+	int err;
+
+	if (s->in_store || s->profile_text < 0)
+		return;
+	err = store_put(dir, s->stem, STORE_STAGED, s->profile_text, s->p7m);
+	if (!err)
+		err = store_commit(dir, s->stem);
+	if (err) {	/* it works; there is only no way back to it */
+		report(REPORT_ERROR, "store.failed", "%s: %s", s->stem, strerror(-err));
+		store_unstage(dir, s->stem);
+	}
+	s->in_store = !err;
+	close(s->profile_text);
+	s->profile_text = -1;
+}
+
 /*
  * The file in the profile folder, unless it was rolled back or another one is
  * on trial: then the store's.  What is taken from the folder goes into the store.
@@ -482,11 +499,11 @@ static int choose_text(struct daemon *d, struct client *c, struct slot *s, struc
 	}
 	s->in_store = !store_sum(d->o.state_dir, s->stem, STORE_ACTIVE, active) &&
 		      !memcmp(active, s->sum, sizeof(active));
-	if (!s->in_store)
-		err = store_put(d->o.state_dir, s->stem, STORE_STAGED, in->text, in->p7m);
-	if (err)
-		report(REPORT_ERROR, "store.failed", "%s: %s", s->stem, strerror(-err));
-	return 0;
+	if (s->in_store)
+		return 0;
+	s->p7m = in->p7m;
+	s->profile_text = fcntl(in->text, F_DUPFD_CLOEXEC, 0);
+	return s->profile_text < 0 ? -errno : 0;
 }
 
 void supervise_connect(struct daemon *d, struct client *c, const char *stem)
