@@ -15,6 +15,8 @@ static struct control_request request(int verb)
 		r.proto = 6;
 		ck_assert(!addr_parse("10.1.2.3", &r.addr));
 	}
+	if (verb == CONTROL_APPLY)
+		strcpy(r.profile, "corp");
 	return r;
 }
 
@@ -32,7 +34,7 @@ START_TEST(every_verb)
 	for (verb = 0; verb < 256; verb++) {
 		struct control_request r = request(verb);
 
-		if (verb < CONTROL_CONNECT || verb > CONTROL_LOG) {
+		if (verb < CONTROL_CONNECT || verb > CONTROL_ROLLBACK) {
 			ck_assert_int_eq(control_request_check(&r), -EBADMSG);
 			continue;
 		}
@@ -56,8 +58,16 @@ START_TEST(every_verb)
 			BAD_WITH(r, timeout_ms, 1);
 			BAD_WITH(r, flags, CONTROL_F_KEEP_TRYING);
 		}
-		if (verb == CONTROL_CONNECT || verb == CONTROL_DISCONNECT)
+		if (verb == CONTROL_CONNECT || verb == CONTROL_DISCONNECT || verb >= CONTROL_APPLY)
 			BAD_WITH(r, flags, CONTROL_F_JSON);
+		BAD_WITH(r, end, 1);
+		if (verb != CONTROL_APPLY) {
+			BAD_WITH(r, flags, CONTROL_F_SIGNED);
+			BAD_WITH(r, ready, CONTROL_READY_TUNNEL);
+			BAD_WITH(r, confirm_ms, 1000);
+			BAD_WITH(r, ready_port, 80);
+			BAD_WITH(r, ready_host[0], 'x');
+		}
 		if (verb != CONTROL_EXPLAIN) {
 			BAD_WITH(r, proto, 6);
 			BAD_WITH(r, port, 1);
@@ -76,6 +86,24 @@ START_TEST(ranges)
 	r.flags = CONTROL_F_KEEP_TRYING;
 	GOOD(r);
 	BAD_WITH(r, timeout_ms, CONTROL_CONNECT_MAX_MS + 1);
+	r = request(CONTROL_APPLY);
+	r.ready = CONTROL_READY_TUNNEL | CONTROL_READY_DNS;
+	r.confirm_ms = CONTROL_CONFIRM_MAX_MS;
+	r.flags = CONTROL_F_SIGNED | CONTROL_F_FORCE;
+	GOOD(r);
+	BAD_WITH(r, confirm_ms, CONTROL_CONFIRM_MAX_MS + 1);
+	BAD_WITH(r, ready, 8);
+	BAD_WITH(r, ready, CONTROL_READY_TCP);	/* to where? */
+	BAD_WITH(r, ready_port, 80);
+	BAD_WITH(r, profile[0], '\0');
+	r.ready = CONTROL_READY_TCP;
+	r.ready_port = 443;
+	BAD_WITH(r, ready_port, 443);		/* of whom? */
+	strcpy(r.ready_host, "web-1.corp.internal");
+	GOOD(r);
+	BAD_WITH(r, ready_host[0], '-');	/* it becomes an argument */
+	BAD_WITH(r, ready_host[3], ' ');
+	BAD_WITH(r, ready_host[100], 'x');
 	r = request(CONTROL_LOG);
 	r.level = LOG_LVL_PACKET;
 	r.flags = CONTROL_F_FOLLOW | CONTROL_F_SET_LEVEL | CONTROL_F_JSON;
