@@ -50,7 +50,8 @@ static const struct verb verbs[] = {
 	  "where such a packet would go, and why",
 	  "Without --profile the connected profile answers.\n"
 	  "Example: apptunnel explain udp 10.1.2.3:53 --profile corp.ini\n" },
-	{ "profile", ctl_profile, "check|show|list|diff|test|import|example|schema [ARGUMENT]... [--json]",
+	{ "profile", ctl_profile, "check|show|list|diff|test|import|example|schema|apply|confirm|rollback"
+	  " [ARGUMENT]... [--json]",
 	  "look at profiles, try, compare and import them",
 	  "  check FILE|NAME   every finding of the profile and the files it names, by line and column\n"
 	  "  show FILE|NAME    each key with its value in effect, and where that comes from;\n"
@@ -64,6 +65,11 @@ static const struct verb verbs[] = {
 	  "                    Android managed configuration (JSON); a list of what was not carried\n"
 	  "  example           a profile with every key, explained\n"
 	  "  schema            JSON Schema of what `show --json` prints\n"
+	  "  apply FILE [--confirm-within S] [--ready tunnel,dns,tcp:HOST:PORT] [--force]\n"
+	  "                    take NAME.ini or NAME.p7m into use without dropping what stays (root);\n"
+	  "                    the one before comes back unless it is confirmed, or ready, in time\n"
+	  "  confirm [NAME]    keep what is on trial (root)\n"
+	  "  rollback [NAME]   take the profile before into use (root)\n"
 	  "Examples:\n"
 	  "  apptunnel profile check corp.ini\n"
 	  "  apptunnel profile diff corp new/corp.ini\n"

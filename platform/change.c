@@ -20,6 +20,7 @@
 #include "platform/report.h"
 
 #define EXIT_UNEXPECTED	1
+#define EXIT_NOT_UP	4
 #define EXIT_SYSTEM	15
 #define EXIT_CONFLICT	16
 #define CHANGE_MS	45000	/* for the engine; a new session has 30 s of its own */
@@ -33,7 +34,7 @@ struct change {
 	uint64_t stamp;		/* of the new profile's files */
 };
 
-void change_free(struct slot *s)
+static void change_free(struct slot *s)
 {
 	struct change *ch = s->change;
 
@@ -382,6 +383,12 @@ void change_lost(struct daemon *d, struct slot *s)
 	}
 	lead_back(s);
 	failed(d, s, EXIT_UNEXPECTED, "the engine ended while it went over to the new profile");
+}
+
+void change_over(struct slot *s)
+{
+	if (s->change)
+		failed(s->d, s, EXIT_NOT_UP, "it was disconnected meanwhile");
 }
 
 void change_timer(struct daemon *d, struct slot *s)

@@ -327,7 +327,8 @@ bool change_reloaded(struct daemon *d, struct slot *s, const struct helper_msg *
 void change_lost(struct daemon *d, struct slot *s);
 void change_timer(struct daemon *d, struct slot *s);
 uint64_t change_deadline(const struct slot *s);
-void change_free(struct slot *s);
+/* change_over() - the slot is: nothing comes of it */
+void change_over(struct slot *s);
 /*
  * change_offer() - apply an offer that comes while the engine goes over
  * Return: false: it is the old profile's; else *err is 0 or a negative errno

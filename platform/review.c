@@ -58,7 +58,8 @@ struct client *candidate_client(struct daemon *d, const char *stem)
 
 void candidate_refuse(struct daemon *d, const struct candidate *c, int exit, const char *fmt, ...)
 {
-	struct client *w = c->source == CANDIDATE_INBOX ? NULL : candidate_client(d, c->stem);
+	/* a rollback is tried until it is done */
+	struct client *w = c->source == CANDIDATE_APPLY ? candidate_client(d, c->stem) : NULL;
 	struct slot *s = supervise_find(d, c->stem);
 	char why[768], text[1024];
 	va_list ap;
@@ -144,7 +145,7 @@ static char *findings_text(int fd)
 
 static void invalid(struct daemon *d, const struct candidate *c, const char *findings)
 {
-	struct client *w = c->source == CANDIDATE_INBOX ? NULL : candidate_client(d, c->stem);
+	struct client *w = c->source == CANDIDATE_APPLY ? candidate_client(d, c->stem) : NULL;
 	char *text = malloc(DAEMON_NOTE_MAX), *copy = strdup(findings), *rest = copy, *line;
 	bool runs = supervise_find(d, c->stem);
 
@@ -175,7 +176,10 @@ static void reviewed(struct daemon *d, struct candidate *c)
 		change_start(d, s, c);
 	} else {
 		note_clear(d, c->stem);
-		trial_offline(d, c);
+		if (c->source == CANDIDATE_BACK)
+			trial_refused(d, c);
+		else
+			trial_offline(d, c);
 		candidate_free(c);
 	}
 }

@@ -118,9 +118,9 @@ static void slot_free(struct slot *s)
 			      .hosts = -1, .resolv = -1, .profile_text = -1 };
 
 	serve_close(s);
+	change_over(s);
 	if (s->profile_text >= 0)
 		close(s->profile_text);
-	change_free(s);
 	if (s->record >= 0)
 		close(s->record);
 	if (s->sealed >= 0)
@@ -492,6 +492,7 @@ static int choose_text(struct daemon *d, struct client *c, struct slot *s, struc
 		close(in->text);
 		in->text = text;
 		s->in_store = true;
+		s->force = true;	/* it was taken before, whatever came after it */
 		client_say(c, "err", "apptunnel: warning: not the file in %s: %s", d->o.profile_dir,
 			   trial_on(d, s->stem) ? "another one is on trial" :
 			   "it was rolled back, the profile before it is used");
@@ -553,7 +554,7 @@ void supervise_connect(struct daemon *d, struct client *c, const char *stem)
 		slot_free(s);
 		return;
 	}
-	s->force = c->req.flags & CONTROL_F_FORCE;
+	s->force |= (c->req.flags & CONTROL_F_FORCE) != 0;
 	s->text_sum = renew_text_sum(in.text);
 	err = parse_start(d, s, &in, c->fd);
 	parse_close(&in);

@@ -26,6 +26,7 @@
 #define READY_NAME	"apptunnel-ready"
 #define READY_PAUSE_MS	1000	/* between two attempts */
 #define TRY_AGAIN_MS	200	/* until a rollback can begin */
+#define BACK_PAUSE_MS	5000	/* a rollback that failed is tried again after */
 #define COPY		16384
 #define SLACK_S		60	/* on disk: the change itself takes time, too */
 
@@ -327,7 +328,7 @@ void trial_refused(struct daemon *d, const struct candidate *c)
 	struct trial *t = find(d, c->stem);
 
 	if (c->source == CANDIDATE_BACK && t) {
-		t->try_at = d->now + READY_PAUSE_MS;	/* it must be had */
+		t->try_at = d->now + BACK_PAUSE_MS;	/* it must be had */
 		return;
 	}
 	if (c->source == CANDIDATE_APPLY && !t)
