@@ -164,7 +164,7 @@ static const struct { struct make m; const char *says; } bad[] = {
 	{ { .path = one, .last = -60, .next = 60, .pem = true, .twice = true }, "more than one" },
 	{ { .path = one, .last = -60, .next = 60, .more = true }, "not a list" },
 	{ { .path = two, .last = -60, .next = 60 }, "another file" },
-	{ { .path = one, .last = -61, .next = 60 }, "older" },
+	{ { .path = one, .last = -300, .next = 60 }, "older" },
 	{ { .path = one, .last = -10, .next = 60, .number = 4 }, "older" },
 };
 
