@@ -20,7 +20,7 @@ profile corp
 # what the snapshot of lib.sh does not look at: the state folder, files beside resolv.conf
 snap() {
 	snapshot
-	ls -A -I profiles "$WORK/state"		# the copies of profiles stay
+	ls -A -I profiles -I usage "$WORK/state"	# copies of profiles and the history of usage stay
 	dev sh -c 'ls -A /etc | grep apptunnel'
 }
 same() { # Return: as before?  Shows what is not
