@@ -362,7 +362,7 @@ bool change_reloaded(struct daemon *d, struct slot *s, const struct helper_msg *
 		failed(d, s, EXIT_SYSTEM, why);
 		return true;
 	}
-	if (ch->next.source == CANDIDATE_BACK || (err == -EOPNOTSUPP && !ch->flags)) {
+	if (ch->next.source == CANDIDATE_BACK || err == -EOPNOTSUPP) {
 		by_new_engine(d, s);
 		return true;
 	}

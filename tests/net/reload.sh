@@ -133,6 +133,27 @@ rm "$D/corp.ini"
 sleep 0.4
 kill -0 $SLOW && state_is up && pass "that the file goes leaves the session alone" || fail "that the file goes leaves the session alone"
 
+# ---- what needs a new session, or a new engine -------------------------------------------
+n=$(changes)
+pin=$(grep -m1 '^sha256:' "$WORK/pki/pins")
+sed "s#^PinnedCertificate = .*#PinnedCertificate = \"$pin;sha256:$(printf '0%.0s' {1..64})\"#" "$WORK/good.ini" >"$NEW/x.ini"
+deliver "$NEW/x.ini"
+wait_for 20 changed "$n" && state_is up && pass "another pin: a new session beside the old one" ||
+	fail "another pin: a new session beside the old one"
+equal "in the same engine" "$ENGINE" "$(engine)"
+check "and it works" reaches 10.1.0.10
+n=$(changes)
+sed "s#^PinnedCertificate = .*#PinnedCertificate = \"sha256:$(printf '0%.0s' {1..64})\"#" "$WORK/good.ini" >"$NEW/y.ini"
+deliver "$NEW/y.ini"
+wait_for 40 said 'new file is not used, the old one stays in effect' && pass "a wrong pin: the old session stays, and it is said" ||
+	fail "a wrong pin: the old session stays, and it is said"
+equal "nothing changed" "$n up" "$(changes) $(state)"
+check "and it works" reaches 10.1.0.10
+sed 's/^IPRoutes = .*/&\nMTU = 1380/' "$NEW/x.ini" >"$NEW/y.ini"
+deliver "$NEW/y.ini"
+wait_for 10 changed "$n" && wait_for 15 state_is up && pass "another MTU: taken by a new engine" || fail "another MTU: taken by a new engine"
+[ "$(engine)" != "$ENGINE" ] && dev ip link show atp0 | grep -q 'mtu 1380' && reaches 10.1.0.10 && pass "which works" || fail "which works"
+
 # ---- two profiles at once ---------------------------------------------------------------
 deliver
 profile other "tunnel:IPRoutes = \"10.66.0.0/16\"" "tunnel:ExcRoutes = -" "dns:Backend = none"
