@@ -251,6 +251,27 @@ static void client_bad(struct client *c, const char *why)
 	client_exit(c, EXIT_UNEXPECTED);
 }
 
+/* There is room for two, because of alignment: only one alone is what apply sends. */
+static void client_take(struct client *c, struct msghdr *msg)
+{
+	struct cmsghdr *h;
+	size_t n;
+	int fd;
+
+	for (h = CMSG_FIRSTHDR(msg); h; h = CMSG_NXTHDR(msg, h)) {
+		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(fd);
+		for (size_t i = 0; i < n; i++) {
+			memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd), sizeof(fd));
+			if (c->passed >= 0 || n > 1)
+				close(fd);
+			else
+				c->passed = fd;
+		}
+	}
+}
+
 static void client_read(struct daemon *d, struct client *c)
 {
 	union {
@@ -260,17 +281,11 @@ static void client_read(struct daemon *d, struct client *c)
 	struct iovec iov = { (char *)&c->req + c->got, sizeof(c->req) - c->got };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = u.buf,
 			      .msg_controllen = sizeof(u.buf) };
-	struct cmsghdr *h;
 	ssize_t n;
 
 	n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	h = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS &&
-	    h->cmsg_len == CMSG_LEN(sizeof(int))) {
-		if (c->passed >= 0)
-			close(c->passed);
-		memcpy(&c->passed, CMSG_DATA(h), sizeof(c->passed));
-	}
+	if (n > 0)
+		client_take(c, &msg);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {

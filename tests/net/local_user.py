@@ -3,6 +3,7 @@
 Prints one line for each thing tried; the daemon must outlive them all.
 """
 import array
+import fcntl
 import os
 import socket
 import struct
@@ -11,8 +12,8 @@ import time
 
 PATH = sys.argv[1]
 MAGIC = 0x41544332
-CONNECT, DISCONNECT, STATUS, EXPLAIN, LOG = range(1, 6)
-SIZE = 68
+CONNECT, DISCONNECT, STATUS, EXPLAIN, LOG, APPLY, CONFIRM, ROLLBACK = range(1, 9)
+SIZE = 332      # struct control_request: one more byte, and the daemon waits for it
 
 
 def request(verb, flags=0, magic=MAGIC, level=0, timeout=0, name=b""):
@@ -47,12 +48,24 @@ def said(what, ok=True):
 
 
 t = time.monotonic()
-said("another magic", b"exit 1" in ask(request(STATUS, magic=1)))
-said("no such verb", b"exit 1" in ask(request(99)))
-said("flags of another verb", b"exit 1" in ask(request(CONNECT, flags=4)))
-said("a path as name", b"exit 1" in ask(request(CONNECT, name=b"../../etc/passwd")))
-said("a name without end", b"exit 1" in ask(request(CONNECT, name=b"A" * 33)))
-said("text", b"exit 1" in ask(b"GET / HTTP/1.1\r\n\r\n" * 10))
+NO = b"does not understand"
+said("a question is answered", b"exit 0" in ask(request(STATUS)))
+said("another magic", NO in ask(request(STATUS, magic=1)))
+said("no such verb", NO in ask(request(99)))
+said("flags of another verb", NO in ask(request(CONNECT, flags=4)))
+said("a path as name", NO in ask(request(CONNECT, name=b"../../etc/passwd")))
+said("a name without end", NO in ask(request(CONNECT, name=b"A" * 33)))
+said("text", NO in ask(b"GET / HTTP/1.1\r\n\r\n" * 20))
+# what is root's alone
+own = os.memfd_create("profile", os.MFD_ALLOW_SEALING)
+os.write(own, b"[sentry]\nHost = evil.example\n")
+fcntl.fcntl(own, fcntl.F_ADD_SEALS, 0xf)
+beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [own]))]
+said("a profile of one's own", b"takes root\nexit 7\n" in ask(request(APPLY, name=b"corp"), beside))
+said("a profile without name", NO in ask(request(APPLY), beside))
+said("a confirmation", b"takes root\nexit 7\n" in ask(request(CONFIRM, name=b"corp")))
+said("a rollback", b"takes root\nexit 7\n" in ask(request(ROLLBACK, name=b"corp")))
+said("an older Version", b"exit 7\n" in ask(request(CONNECT, flags=0x100, name=b"corp")))
 # half a request, then nothing: turned away after 5 s; only 8 of one user
 idle = []
 for _ in range(20):
@@ -84,6 +97,10 @@ said("and %d after the deadline" % rest, rest >= 8 - (20 - turned - 8 > 0))
 null = os.open("/dev/null", os.O_RDONLY)
 said("200 descriptors", b"exit 0" in ask(request(STATUS), [
     (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null] * 200))]))
+for n in range(1, 12):
+    ask(request(STATUS), [
+        (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null] * n))])
+said("a few descriptors")
 # an endless line
 c = client()
 n = 0
