@@ -324,8 +324,8 @@ int store_trial_put(const char *state_dir, const char *stem, const struct store_
 
 	if (dir < 0)
 		return dir;
-	snprintf(text, sizeof(text), "until %" PRIu64 " boot %s sha256 %s ready %d\n",
-		 t->deadline_s, t->boot, sha256_hex(t->sum, hex), t->ready_due);
+	snprintf(text, sizeof(text), "until %" PRIu64 " boot %s sha256 %s ready %d version %" PRIu64
+		 "\n", t->deadline_s, t->boot, sha256_hex(t->sum, hex), t->ready_due, t->version);
 	err = put(dir, "trial", -1, text);
 	close(dir);
 	return err;
@@ -350,15 +350,15 @@ int store_trial_get(const char *state_dir, const char *stem, struct store_trial 
 
 	if (dir < 0)
 		return dir;
-	*t = (struct store_trial){ .ready_due = true };
+	*t = (struct store_trial){ .ready_due = true, .version = UINT64_MAX };
 	text = get(dir, "trial");
 	close(dir);
 	if (!text)
 		return -ENOENT;
 	/* one that cannot be read is one that is over */
-	if (sscanf(text, "until %" SCNu64 " boot %39s sha256 %64s ready %d", &t->deadline_s, t->boot,
-		   hex, &ready) != 4 || strlen(hex) != SHA256_HEX - 1 || !hex_read(hex, t->sum))
-		*t = (struct store_trial){ .ready_due = true };
+	if (sscanf(text, "until %" SCNu64 " boot %39s sha256 %64s ready %d version %" SCNu64,
+		   &t->deadline_s, t->boot, hex, &ready, &t->version) != 5 || strlen(hex) != SHA256_HEX - 1 || !hex_read(hex, t->sum))
+		*t = (struct store_trial){ .ready_due = true, .version = UINT64_MAX };
 	else
 		t->ready_due = ready != 0;
 	free(text);

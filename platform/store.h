@@ -31,6 +31,7 @@ struct store_trial {
 	char boot[40];			/* boot_id of the kernel that saw it begin */
 	uint8_t sum[SHA256_LEN];
 	bool ready_due;			/* readiness was not seen yet */
+	uint64_t version;		/* versions.h: what counted before it */
 };
 
 /*

@@ -22,12 +22,14 @@
 #include "platform/daemon.h"
 #include "platform/isolate.h"
 #include "platform/report.h"
+#include "platform/versions.h"
 
 #define READY_NAME	"apptunnel-ready"
 #define READY_PAUSE_MS	1000	/* between two attempts */
 #define TRY_AGAIN_MS	200	/* until a rollback can begin */
 #define BACK_PAUSE_MS	5000	/* a rollback that failed is tried again after */
 #define COPY		16384
+#define VERSION_STAYS	UINT64_MAX
 #define SLACK_S		60	/* on disk: the change itself takes time, too */
 
 enum {
@@ -156,13 +158,24 @@ static void say_back(struct daemon *d, const char *stem, const char *why)
 	report(REPORT_WARNING, "trial.back", "%s: %s", stem, why);
 }
 
-/* In the store at once; the session follows as soon as it can. */
-static int store_lead_back(struct daemon *d, const char *stem, const uint8_t sum[SHA256_LEN])
+/* The Version of what was on trial does not count: the one before would be too old. */
+static int version_back(struct daemon *d, const char *stem, uint64_t before)
 {
-	int err = store_reject(d->o.state_dir, stem, sum);
+	uint64_t now;
+	int err = versions_read(d->o.state_dir, stem, &now);
+
+	return err || now <= before ? err : versions_write(d->o.state_dir, stem, before);
+}
+
+/* In the store at once; the session follows as soon as it can. */
+static int store_lead_back(struct daemon *d, const char *stem, const struct store_trial *kept)
+{
+	int err = store_reject(d->o.state_dir, stem, kept->sum);
 
 	if (!err)
 		err = store_back(d->o.state_dir, stem);
+	if (!err)
+		err = version_back(d, stem, kept->version);
 	if (!err)
 		err = store_trial_end(d->o.state_dir, stem);
 	if (err)
@@ -191,7 +204,7 @@ static void back(struct daemon *d, struct trial *t, const char *why)
 	snprintf(t->why, sizeof(t->why), "%s", why);
 	t->deadline = DAEMON_NEVER;
 	t->ready_due = false;
-	(void)store_lead_back(d, t->stem, t->kept.sum);
+	(void)store_lead_back(d, t->stem, &t->kept);
 	if (supervise_find(d, t->stem)) {
 		t->back_due = true;
 		t->try_at = d->now;
@@ -235,9 +248,14 @@ static void back_begin(struct daemon *d, struct trial *t)
 
 /* ---- of a candidate's way ------------------------------------------------------------- */
 
+static uint64_t version_before(const struct candidate *c)
+{
+	return c->signer ? c->seen : VERSION_STAYS;
+}
+
 int trial_prepare(struct daemon *d, const struct candidate *c)
 {
-	struct store_trial t = { .ready_due = c->terms.ready };
+	struct store_trial t = { .ready_due = c->terms.ready, .version = version_before(c) };
 
 	if (c->source != CANDIDATE_APPLY || (!c->terms.confirm_ms && !c->terms.ready))
 		return 0;
@@ -258,6 +276,7 @@ static void begin(struct daemon *d, const struct candidate *c, struct client *w)
 	memcpy(t->kept.sum, c->sum, sizeof(t->kept.sum));
 	store_boot(t->kept.boot);
 	t->kept.ready_due = c->terms.ready;
+	t->kept.version = version_before(c);
 	t->kept.deadline_s = (uint64_t)time(NULL) + window_ms(&c->terms) / 1000;
 	t->deadline = d->now + window_ms(&c->terms);
 	t->left = c->terms.ready;
@@ -476,6 +495,7 @@ static void resume(struct daemon *d, const char *stem, const struct store_trial 
 	    memcmp(active, kept->sum, sizeof(active))) {
 		/* it never became active; it may be why the daemon is not what it was */
 		(void)store_reject(d->o.state_dir, stem, kept->sum);
+		(void)version_back(d, stem, kept->version);
 		(void)store_trial_end(d->o.state_dir, stem);
 		say_back(d, stem, "the daemon ended while a new one was applied");
 		return;
@@ -489,7 +509,7 @@ static void resume(struct daemon *d, const char *stem, const struct store_trial 
 		t->deadline = d->now + (kept->deadline_s - wall) * 1000;
 		return;
 	}
-	(void)store_lead_back(d, stem, kept->sum);
+	(void)store_lead_back(d, stem, kept);
 	say_back(d, stem, kept->ready_due ? "the daemon ended before the new one was seen to work" :
 		 "the daemon ended, and no confirmation came in time");
 }
@@ -575,6 +595,7 @@ static void rollback(struct daemon *d, struct client *c)
 		return;
 	}
 	memcpy(t->kept.sum, active, sizeof(active));
+	t->kept.version = VERSION_STAYS;	/* what counted before was not kept */
 	back(d, t, "rollback was asked for");
 }
 

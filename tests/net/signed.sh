@@ -1,7 +1,7 @@
 #!/bin/bash
 # signed - profiles that only their signer may write: the command line and the
 # parser child as the daemon starts it (memory limit, descriptors), the Version
-# that never goes back.
+# that never goes back, on trial, too.
 # shellcheck source=tests/net/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -112,6 +112,34 @@ atp disconnect corp >/dev/null 2>&1
 cp "$WORK/five.p7m" "$D/corp.p7m"
 try "a newer one again" 0 ''
 atp disconnect corp >/dev/null 2>&1
+# ---- on trial: a Version counts when it is kept -------------------------------------------
+# the folder keeps Version 5; were 6 remembered, nothing could be connected
+said() { atp status corp 2>&1 | grep -qE -- "$1"; }
+leads() { dev ip route get 203.0.113.10 2>/dev/null | grep -q 'dev atp0'; }
+mkdir "$WORK/apply"
+deliver corp 6 'tunnel:IPRoutes = "10.0.0.0/8;203.0.113.0/24"'
+mv "$D/corp.p7m" "$WORK/apply/"
+cp "$WORK/five.p7m" "$D/corp.p7m"
+try "connected again" 0 ''
+check "on trial" atp profile apply "$WORK/apply/corp.p7m" --confirm-within 2s
+leads && pass "it is in effect" || fail "it is in effect"
+atp disconnect corp >/dev/null 2>&1
+wait_for 5 said 'the profile before is back' || fail "disconnected, and the trial is over"
+equal "disconnected meanwhile: the Version before counts" 5 "$(cat "$WORK/state/versions/corp")"
+try "and its profile connects" 0 ''
+check "on trial once more" atp profile apply "$WORK/apply/corp.p7m" --confirm-within 2s
+kill_pid "$DAEMON_PID" KILL
+sleep 2.1
+daemon_up --signer "$WORK/signer.pem"
+equal "killed meanwhile: the Version before counts" 5 "$(cat "$WORK/state/versions/corp")"
+try "the profile before connects" 0 ''
+leads && fail "and it is not the new one" || pass "and it is not the new one"
+check "on trial a third time" atp profile apply "$WORK/apply/corp.p7m" --confirm-within 20s
+check "confirm" atp profile confirm corp
+equal "confirmed: the new Version counts" 6 "$(cat "$WORK/state/versions/corp")"
+atp disconnect corp >/dev/null 2>&1
+
+cp "$WORK/five.p7m" "$D/corp.p7m"
 echo garbage >"$WORK/state/versions/corp"
 try "a damaged record of versions" 1 'versions/corp is damaged'
 rm "$WORK/state/versions/corp"

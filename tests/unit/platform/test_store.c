@@ -163,7 +163,8 @@ END_TEST
 
 START_TEST(on_trial)
 {
-	struct store_trial t = { .deadline_s = 1234567890123, .ready_due = true }, got;
+	struct store_trial t = { .deadline_s = 1234567890123, .ready_due = true,
+				 .version = 7 }, got;
 	char stems[FILES_LIST_MAX][FILES_STEM_MAX], path[160];
 	FILE *f;
 
@@ -173,7 +174,7 @@ START_TEST(on_trial)
 	ck_assert_int_eq(store_trial_put(state, "corp", &t), 0);
 	ck_assert_int_eq(store_trial_get(state, "corp", &got), 0);
 	ck_assert(got.deadline_s == t.deadline_s && got.ready_due && !strcmp(got.boot, t.boot) &&
-		  !memcmp(got.sum, t.sum, sizeof(t.sum)));
+		  !memcmp(got.sum, t.sum, sizeof(t.sum)) && got.version == 7);
 	ck_assert_int_eq(store_list(state, stems), 1);
 	ck_assert_str_eq(stems[0], "corp");
 	/* what cannot be read is a trial that is over */
