@@ -76,6 +76,10 @@ void candidate_refuse(struct daemon *d, const struct candidate *c, int exit, con
 		snprintf(text, sizeof(text), "profile %s" NOTE_FILE "used%s: %s", c->stem,
 			 s ? ", the old one stays in effect" : "", why);
 		note_set(d, c->stem, text);
+	} else if (c->source == CANDIDATE_BACK) {
+		snprintf(text, sizeof(text), "profile %s: the profile before cannot come back yet, it is "
+			 "tried again: %s", c->stem, why);
+		note_set(d, c->stem, text);
 	}
 	trial_refused(d, c);
 }

@@ -42,7 +42,11 @@ equal "the store is root's alone" "700 600" "$(stat -c %a "$WORK/state/profiles/
 # ---- a change of IPRoutes under a download ------------------------------------------
 spawn_in dev "$WORK/curl.log" curl -s --limit-rate 1500k -o "$WORK/got" http://10.1.0.10/big
 CURL=$PID
+# over a route that goes: it cannot live on
+spawn_in dev "$WORK/six.log" curl -s --max-time 9 --limit-rate 300k -o "$WORK/six" "http://[fd00:10::10]/big"
+SIX=$PID
 wait_for 5 test -s "$WORK/got"
+wait_for 5 test -s "$WORK/six"
 leads 203.0.113.10 && fail "the new route is not there yet" || pass "the new route is not there yet"
 n=$(changes)
 next "tunnel:IPRoutes = \"10.1.0.0/16;203.0.113.0/24;10.10.0.0/16\"" "support:LogLevel = debug"
@@ -59,6 +63,8 @@ equal "for the engine, too" direct "$(verdict 10.2.0.1)"
 dev ip -6 route get fd00:10::10 2>/dev/null | grep -q atp0 && fail "IPv6's is gone" || pass "IPv6's is gone"
 dev nft list set inet apptunnel covered4 | grep -q 203.0.113.0/24 &&
 	pass "the rule set is the new one" || fail "the rule set is the new one"
+wait $SIX
+equal "a flow whose verdict changed ends with RST" 56 $?
 wait $CURL
 equal "the download survives" "0 $WANT" "$? $(sha256sum <"$WORK/got")"
 equal "it is the same engine" "$ENGINE" "$(engine)"
