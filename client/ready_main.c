@@ -32,7 +32,10 @@ struct answer {
 	socklen_t len;
 };
 
-/* Any answer says that somebody is there: that there is no such name, too. */
+/*
+ * Any answer says that somebody is there: that there is no such name, too, and
+ * that it is not one to ask for this (the engine itself only says SERVFAIL).
+ */
 static void on_query(void *arg, int status, int timeouts, unsigned char *buf, int len)
 {
 	struct answer *a = arg;
@@ -41,7 +44,8 @@ static void on_query(void *arg, int status, int timeouts, unsigned char *buf, in
 	(void)buf;
 	(void)len;
 	a->done = true;
-	a->good = status == ARES_SUCCESS || status == ARES_ENODATA || status == ARES_ENOTFOUND;
+	a->good = status == ARES_SUCCESS || status == ARES_ENODATA || status == ARES_ENOTFOUND ||
+		  status == ARES_EREFUSED;
 }
 
 static void on_address(void *arg, int status, int timeouts, struct ares_addrinfo *r)
@@ -80,7 +84,9 @@ static void wait_for(ares_channel ch, struct answer *a)
 
 static ares_channel channel(const char *service)
 {
-	struct ares_options o = { .timeout = DNS_MS, .tries = 2, .flags = ARES_FLAG_NOSEARCH };
+	/* NOCHECKRESP: else a refusal is no answer, and ends as "connection refused" */
+	struct ares_options o = { .timeout = DNS_MS, .tries = 2,
+				  .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOCHECKRESP };
 	ares_channel ch = NULL;
 
 	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS ||

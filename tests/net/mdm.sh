@@ -113,6 +113,12 @@ script "push again: nothing is left" 0 '0 done, 2 had it already, 0 failed' push
 cp "$G"/out/tablet/corp.{crt,p7m} "$WORK/t/profiles.d/"
 chmod 644 "$WORK/t/profiles.d/corp.p7m"
 
+# ---- a certificate that nobody vouches for is warned of ---------------------------------
+printf 'tablet jane\n' >"$WORK/list"
+script "init --self-signed warns" 0 "warning: Sentry's certificate is self-signed" -g "$WORK/self" init --self-signed --sentry a.example
+script "enroll for it" 0 '1 done' -g "$WORK/self" enroll --from "$WORK/list"
+script "push warns, too" 0 "warning: Sentry's certificate is self-signed" -g "$WORK/self" push "$WORK/corp.ini" --all
+
 # ---- both connect -----------------------------------------------------------------------
 sentry_config() {
 	local WORK

@@ -200,6 +200,9 @@ check "confirm" atp profile confirm corp
 cmp -s "$A/corp.ini" "$D/corp.ini" && pass "what is confirmed is in the inbox" || fail "what is confirmed is in the inbox"
 check "rollback" atp profile rollback corp
 check "leads back" leads 203.0.113.10
+with "10.1.0.0/16;10.76.0.0/16"
+check "a resolver that refuses the question is there, too" atp profile apply "$A/corp.ini" --ready dns,tcp:10.1.0.10:80
+check "rollback of it" atp profile rollback corp
 with "10.1.0.10/32;10.1.0.53/32;10.79.0.0/16"
 atp profile apply "$A/corp.ini" --confirm-within 3s --ready tcp:10.79.0.1:80 >"$WORK/out" 2>&1
 equal "broken readiness: the exit code" 3 $?
