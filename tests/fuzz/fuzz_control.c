@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	len = strnlen(r.profile, sizeof(r.profile));
 	assert(len < sizeof(r.profile));
 	assert(!memchr(r.profile, '/', len) && !memchr(r.profile, '.', len));
-	assert(r.verb >= CONTROL_CONNECT && r.verb <= CONTROL_LOG);
+	assert(r.verb >= CONTROL_CONNECT && r.verb <= CONTROL_ROLLBACK);
 	assert(r.level <= LOG_LVL_PACKET && r.timeout_ms <= CONTROL_CONNECT_MAX_MS);
 	assert(r.verb != CONTROL_EXPLAIN || addr_len(r.addr.family));
 	return 0;
