@@ -214,6 +214,23 @@ for at in 0 1 100 $((size / 2)) $((size - 1)); do
 	head -c "$at" "$WORK/good.p7m" >"$WORK/x.p7m"
 	wrong "cut at $at of $size" 'corp.p7m:0:0: error: -: the (signed )?file is (cut short|not signed)'
 done
+# ... at every byte (LONG=1; else at some), one straight after the other
+looks() { grep -c 'profile.kept: corp: not valid' "$WORK/daemon.log"; }
+step=$((size / 40))
+[ -n "${LONG:-}" ] && step=1
+n=0 unseen=0
+for ((at = 2; at < size; at += step)); do
+	head -c "$at" "$WORK/good.p7m" >"$WORK/x.p7m"
+	n0=$(looks)
+	put_p7m "$WORK/x.p7m"
+	for ((i = 0; i < 500 && $(looks) == n0; i++)); do sleep 0.01; done
+	n=$((n + 1))
+	[ "$(looks)" -gt "$n0" ] && said 'corp.p7m:0:0: error' || unseen=$((unseen + 1))
+done
+equal "cut at $n places: not refused" 0 $unseen
+if kill -0 $SLOW && [ "$(state)" = up ]; then pass "and the session lives"; else fail "the session is gone: $(state)"; fi
+put_p7m "$WORK/good.p7m"
+wait_for 5 unsaid || fail "the good one clears it"
 sed 's/10\.0\.0\.0/11.0.0.0/' "$WORK/good.p7m" >"$WORK/x.p7m"
 wrong "altered" 'corp.p7m:0:0: error: .*altered'
 cp "$WORK/text" "$WORK/x.p7m"
@@ -269,11 +286,25 @@ script "push both pins" 0 '2 done' push "$WORK/corp.ini" --all
 cp "$G"/out/tablet/corp.p7m "$WORK/t/in" && chmod 644 "$WORK/t/in" && mv "$WORK/t/in" "$WORK/t/profiles.d/corp.p7m"
 wait_for 5 grep -qx 3 "$WORK/t/state/versions/corp" && pass "the tablet takes them" || fail "the tablet takes them"
 wait_for 10 state_is up
+# Sentry's own, under a download that it does not disturb
+spawn_in dev "$WORK/roll.log" curl -s --limit-rate 4M -o "$WORK/roll" http://10.1.0.10/big
+ROLL=$PID
+wait_for 5 test -s "$WORK/roll"
 script "rotate switch" 0 'sentry.crt is the new one' rotate switch
-kill_pid "$SENTRY_PID"
 cp "$G/sentry.crt" "$G/sentry.key" "$WORK/pki/"
 chmod 644 "$WORK"/pki/*
-sentry_up
+served() { dc sh -c 'openssl s_client -connect 198.51.100.2:443 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint'; }
+old=$(served)
+sentry_ctl certificate 1 >/dev/null
+equal "Sentry serves the new one from now on" "$(openssl x509 -noout -fingerprint -in "$G/sentry.crt")" "$(served)"
+[ "$old" != "$(served)" ] && pass "and served another one before" || fail "it was the new one before, too"
+left=$((40000000 - $(stat -c %s "$WORK/roll")))
+if kill -0 $ROLL && [ $left -gt 0 ]; then pass "with $left bytes of a download to come"; else fail "the download had ended: $left"; fi
+wait $ROLL
+equal "the download is whole" "$(sha256sum <"$WORK/www/big")" "$(sha256sum <"$WORK/roll")"
+sentry_ctl fault rst >/dev/null
+wait_for 5 sh -c "! '$OUT/apptunnel' --run-dir '$WORK/run' status corp --json | grep -q '\"state\": \"up\"'"
+sentry_ctl fault off >/dev/null
 wait_for 20 state_is up && pass "the laptop trusts Sentry's new certificate" || fail "the laptop trusts Sentry's new certificate: $(state)"
 wait_for 20 up2 && pass "so does the tablet" || fail "so does the tablet"
 script "rotate finish" 0 'next push' rotate finish
