@@ -274,6 +274,15 @@ equal "block --user: its device cannot come back: exit" 13 $?
 script "unblock the user" 0 'device list' unblock --user bob@demo.internal
 sleep 1.2
 check "and it can" atp2 connect corp --timeout 20
+script "it fails an inspection" 0 '1 done' compliance tablet non-compliant
+wait_for 5 sh -c "! '$OUT/apptunnel' --run-dir '$WORK/t/run' status corp --json | grep -q '\"state\": \"up\"'"
+up2 && fail "its live session goes on" || pass "its live session ends"
+atp2 connect corp --timeout 5 >/dev/null 2>"$WORK/err"
+equal "not compliant, it cannot come back: exit" 13 $?
+grep -q 'compliant' "$WORK/err" && pass "and is told why" || fail "and is told why: $(tail -1 "$WORK/err")"
+script "it passes one" 0 '1 done' compliance tablet compliant
+sleep 1.2
+check "compliant, it can" atp2 connect corp --timeout 20
 
 # ---- certificates that are replaced --------------------------------------------------------------
 script "renew" 0 '1 done' renew laptop
