@@ -13,6 +13,7 @@
 
 #define FILES_PROFILE_MAX	(1u << 20)	/* bytes of a profile */
 #define FILES_SIGNER_MAX	(64u << 10)	/* bytes of signer.pem */
+#define FILES_STAMP_MAX		(2u << 20)	/* bytes of a file of identity that are read */
 #define FILES_STEM_MAX		33		/* a profile's name with NUL */
 #define FILES_LIST_MAX		64		/* profiles that are listed */
 #define FILES_CA_BUNDLE		"/etc/ssl/certs/ca-certificates.crt"
@@ -73,7 +74,7 @@ struct identity {
  */
 int files_open_identity(const struct profile *p, struct identity *id, char *why, size_t size);
 /*
- * files_identity_stamp() - changes when one of the files is written or replaced
+ * files_identity_stamp() - changes when one of the files says something else
  * @id: as files_open_identity() filled it
  */
 uint64_t files_identity_stamp(const struct identity *id);

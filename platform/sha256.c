@@ -87,6 +87,7 @@ int sha256_fd(int fd, size_t max, uint8_t out[SHA256_LEN])
 	err = n < 0 ? -errno : got > max ? -EFBIG : 0;
 	if (!err)
 		sha256(text, got, out);
+	explicit_bzero(text, got);	/* it may be a key */
 	free(text);
 	return err;
 }

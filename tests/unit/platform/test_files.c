@@ -190,6 +190,12 @@ START_TEST(opens_an_identity)
 	ck_assert_int_eq(files_open_identity(p, &id, why, sizeof(why)), 0);
 	ck_assert_uint_eq(files_identity_stamp(&id), stamp);
 	files_close_identity(&id);
+	/* delivered once more, in another file at another time: nothing is new */
+	put("pin2", "P", 0644);
+	ck_assert_int_eq(rename(path("pin2"), p->pins[1].path), 0);
+	ck_assert_int_eq(files_open_identity(p, &id, why, sizeof(why)), 0);
+	ck_assert_uint_eq(files_identity_stamp(&id), stamp);
+	files_close_identity(&id);
 	put("pin", "Q2", 0644);
 	ck_assert_int_eq(files_open_identity(p, &id, why, sizeof(why)), 0);
 	ck_assert_uint_ne(files_identity_stamp(&id), stamp);
