@@ -113,7 +113,8 @@ static bool ready_list(char *list, struct control_request *req)
 /* A copy in memory, which nobody changes while it is on its way. */
 static int text_open(const char *path)
 {
-	int from = open(path, O_RDONLY | O_CLOEXEC), to = -1, err = 0;
+	/* not to wait for the writer of a FIFO, which is refused below */
+	int from = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), to = -1, err = 0;
 	char buf[COPY];
 	struct stat st;
 	size_t sum = 0;
