@@ -11,7 +11,7 @@
 
 net_up
 D=$WORK/profiles.d
-mkdir -p "$WORK/pki" "$WORK/bin" "$WORK/run" "$WORK/state" "$D" "$WORK"/t/{run,state,profiles.d}
+mkdir -p "$WORK/pki" "$WORK/bin" "$WORK/run" "$WORK/state" "$D" "$WORK"/cut "$WORK"/t/{run,state,profiles.d}
 chmod 755 "$WORK/pki" "$D" "$WORK/t/profiles.d"
 
 # ---- a second device ------------------------------------------------------------
@@ -69,7 +69,6 @@ atp2() {
 up2() { atp2 status --json 2>/dev/null | grep -q '"state": "up"'; }
 said() { atp status corp 2>/dev/null | grep -qE -- "$1"; }
 unsaid() { ! atp status corp 2>/dev/null | grep -q 'corp.p7m'; }
-sessions() { sentry_ctl sessions 2>/dev/null | grep -c laptop; }
 
 # ---- init, enroll, push ---------------------------------------------------------------
 script "init" 0 '^sha256:' init --name demo --sentry sentry.demo.internal --sentry 198.51.100.2 --list "$WORK/pki/devices.p7m"
@@ -250,12 +249,33 @@ wrong "signed, but wrong" "corp.p7m:$line:22: error: IPRoutes"
 equal "the Version that was taken is the same" 1 "$(cat "$WORK/state/versions/corp")"
 
 # ---- a change, while it is connected ---------------------------------------------------------
-sed -i 's/10\.10\.10\.10\/32/"10.10.10.10\/32;10.99.0.0\/16"/' "$WORK/corp.ini"
-script "push a change by ssh" 0 'corp, Version 2' push "$WORK/corp.ini" laptop
-wait_for 5 grep -qx 2 "$WORK/state/versions/corp" && pass "it is taken" || fail "it is taken"
-dev ip route show table 44300 | grep -q 'throw 10.99.0.0/16' && pass "and in effect" || fail "and in effect"
-kill -0 $SLOW && pass "the download lives" || fail "the download lives"
 kill_pid $SLOW
+SIZE=40000000
+spawn_in dev "$WORK/slow.log" curl -s --limit-rate 4M -o "$WORK/slow" http://10.1.0.10/big
+SLOW=$PID
+wait_for 5 test -s "$WORK/slow"
+tunnelled() { dev ip route get "$1" 2>/dev/null | grep -q 'dev atp0'; }
+reaches() { dev curl -s -m 3 "http://$1/" | grep -q intranet; }
+tunnelled 10.77.0.1 && ! tunnelled 203.0.113.10 && pass "the routes of before" || fail "the routes of before"
+sed -i 's#^IPRoutes = .*#IPRoutes = "10.0.0.0/10;203.0.113.0/24"#; s#^ExcRoutes = .*#ExcRoutes = "10.10.10.10/32;10.9.0.0/16"#' "$WORK/corp.ini"
+script "push other IPRoutes by ssh" 0 'corp, Version 2' push "$WORK/corp.ini" laptop --ready tunnel,dns,tcp:10.1.0.10:80
+wait_for 5 grep -qx 2 "$WORK/state/versions/corp" && pass "they are taken" || fail "they are taken"
+left=$((SIZE - $(stat -c %s "$WORK/slow")))
+if kill -0 $SLOW && [ $left -gt 0 ]; then pass "with $left bytes of a download to come"; else fail "the download had ended: $left"; fi
+tunnelled 203.0.113.10 && reaches 203.0.113.10 && pass "the new route works" || fail "the new route works"
+tunnelled 10.77.0.1 && fail "the old one is gone" || pass "the old one is gone"
+dev ip route show table 44300 | grep -q 'throw 10.9.0.0/16' && pass "the exclusion is in effect" || fail "the exclusion is in effect"
+wait $SLOW
+code=$?
+equal "the download is whole" "0 $SIZE $(sha256sum <"$WORK/www/big")" "$code $(stat -c %s "$WORK/slow") $(sha256sum <"$WORK/slow")"
+# what cuts the device off from what it must reach goes back by itself, and the summary says so
+cp "$WORK/corp.ini" "$WORK/cut/corp.ini"
+sed -i 's#^IPRoutes = .*#IPRoutes = "10.1.0.53/32;10.128.0.0/10"#' "$WORK/cut/corp.ini"
+script "push what is not ready" 1 'laptop	ssh root@laptop: exit 3:' push "$WORK/cut/corp.ini" laptop --ready tcp:10.128.0.1:80
+tunnelled 203.0.113.10 && state_is up && pass "the profile of before is back" || fail "the profile of before is back"
+script "words that are none" 2 'ready takes' push "$WORK/corp.ini" laptop --ready 'tcp:$(x):1'
+script "push the good one again" 0 'corp, Version 4' push "$WORK/corp.ini" laptop
+wait_for 5 grep -qx 4 "$WORK/state/versions/corp" && pass "it is taken" || fail "it is taken: $(cat "$WORK/state/versions/corp")"
 
 # ---- block, unblock --------------------------------------------------------------------------
 script "block the laptop" 0 '1 done' block laptop
@@ -287,13 +307,31 @@ check "compliant, it can" atp2 connect corp --timeout 20
 # ---- certificates that are replaced --------------------------------------------------------------
 script "renew" 0 '1 done' renew laptop
 equal "both certificates are listed" 2 "$(openssl cms -verify -noverify -inform DER -in "$WORK/pki/devices.p7m" 2>/dev/null | grep -c '"laptop"')"
+# requests all the time: the new session is there before the old one is left
+cat >"$WORK/bin/requests" <<'SH'
+#!/bin/sh
+while [ ! -e "$1.stop" ]; do
+	if curl -sf -m 5 http://10.1.0.10/ >/dev/null; then echo good; else echo "bad $?"; fi
+done >"$1"
+SH
+chmod 755 "$WORK/bin/requests"
+spawn_in dev "$WORK/requests.log" "$WORK/bin/requests" "$WORK/requests"
+REQUESTS=$PID
+wait_for 5 grep -q good "$WORK/requests"
 script "push brings the new one" 0 'push: 1 done' push "$WORK/corp.ini" laptop
+n=$(grep -c good "$WORK/requests")
+wait_for 5 sh -c "[ \$(grep -c good '$WORK/requests') -gt $((n + 5)) ]" && pass "requests go on with it" || fail "requests go on with it"
+: >"$WORK/requests.stop"
+wait $REQUESTS
+bad=$(grep -c bad "$WORK/requests")
+[ "$bad" -le 1 ] && pass "of $(wc -l <"$WORK/requests") requests $bad ended with the old session" ||
+	fail "$bad of $(wc -l <"$WORK/requests") requests failed"
 cmp -s "$D/corp.crt" "$G"/devices/laptop/c-*.crt && pass "it is there" || fail "it is there"
 script "rotate start" 0 '^sha256:' rotate start --sentry sentry.demo.internal --sentry 198.51.100.2
 script "rotate switch has to wait" 3 '^tablet$' rotate switch
 script "push both pins" 0 '2 done' push "$WORK/corp.ini" --all
 cp "$G"/out/tablet/corp.p7m "$WORK/t/in" && chmod 644 "$WORK/t/in" && mv "$WORK/t/in" "$WORK/t/profiles.d/corp.p7m"
-wait_for 5 grep -qx 3 "$WORK/t/state/versions/corp" && pass "the tablet takes them" || fail "the tablet takes them"
+wait_for 5 grep -qx 5 "$WORK/t/state/versions/corp" && pass "the tablet takes them" || fail "the tablet takes them"
 wait_for 10 state_is up
 # Sentry's own, under a download that it does not disturb
 spawn_in dev "$WORK/roll.log" curl -s --limit-rate 4M -o "$WORK/roll" http://10.1.0.10/big
@@ -317,9 +355,16 @@ sentry_ctl fault off >/dev/null
 wait_for 20 state_is up && pass "the laptop trusts Sentry's new certificate" || fail "the laptop trusts Sentry's new certificate: $(state)"
 wait_for 20 up2 && pass "so does the tablet" || fail "so does the tablet"
 script "rotate finish" 0 'next push' rotate finish
-script "and the old pin goes" 0 'Version 4' push "$WORK/corp.ini" --all
+script "and the old pin goes" 0 'Version 6' push "$WORK/corp.ini" --all
 equal "one pin is left" 1 "$(openssl cms -verify -noverify -inform DER -in "$G/out/tablet/corp.p7m" 2>/dev/null | grep -o sha256: | wc -l)"
-script "status" 0 '^laptop +jane +enrolled +364 days +corp:4' status
+script "status" 0 '^laptop +jane +enrolled +364 days +corp:6' status
+script "status --json" 0 '"group"' status --json
+equal "as JSON" "demo 6 laptop jane enrolled 6 True" "$(python3 -c '
+import json, sys
+j = json.load(open(sys.argv[1]))
+d = [d for d in j["devices"] if d["device"] == "laptop"][0]
+print(j["group"], j["profiles"]["corp"], d["device"], d["user"], *d["state"], d["profiles"]["corp"],
+      j["certificates"]["root"]["self_signed"])' "$WORK/out" 2>&1)"
 check "disconnect" atp disconnect corp
 check "disconnect the tablet" atp2 disconnect corp
 finish

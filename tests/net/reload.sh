@@ -71,6 +71,49 @@ equal "it is the same engine" "$ENGINE" "$(engine)"
 cmp -s "$WORK/state/profiles/corp/active.ini" "$D/corp.ini" && [ -s "$WORK/state/profiles/corp/previous.ini" ] &&
 	pass "the store has both" || fail "the store has both"
 
+# ---- DNS, UDP ports and timers, in the session that stands --------------------------------
+dns_up 10.1.0.54
+SPARE_DNS=$PID
+spawn_in dev "$WORK/live.log" curl -s --limit-rate 1500k -o "$WORK/live" http://10.1.0.10/big
+LIVE=$PID
+asked() { grep -c 'query\[A\] web.corp.internal' "$WORK/dns-10.1.0.54.log"; }
+datagrams() { rtr nft list counter inet watch dns | sed -n 's/.*packets \([0-9]*\).*/\1/p'; }
+rtr nft add table inet watch
+rtr nft add counter inet watch dns
+rtr nft add chain inet watch f '{ type filter hook prerouting priority -10; }'
+rtr nft add rule inet watch f ip daddr 10.1.0.0/16 udp dport 53 counter name dns
+look() { dev dig +short +time=1 +tries=1 "$1" web.corp.internal; }
+equal "before: the first resolver, in the tunnel" "10.1.0.10 0" "$(look @10.1.0.53) $(datagrams)"
+spare=$(asked)	# it was asked once, whether it lives
+dev getent hosts web.corp >/dev/null && fail "no search domain yet" || pass "no search domain yet"
+n=$(changes)
+next "tunnel:IPRoutes = \"10.1.0.0/16;203.0.113.0/24;10.10.0.0/16\"" "support:LogLevel = session" \
+	"dns:DnsResolverIPs = 10.1.0.54" "dns:DnsSearchDomains = internal" "tunnel:SplitUDPPortList = \"99;200-300\"" \
+	"atp:AtpProbeIdleSec = 2" "atp:AtpProbeIntervalSec = 1" "atp:AtpProbeCount = 3"
+deliver
+wait_for 10 changed "$n" && pass "resolvers, ports and timers are taken" || fail "resolvers, ports and timers are taken"
+equal "the forwarder asks the other resolver" "10.1.0.10 1" \
+	"$(dev dig +short +time=2 +tries=2 web.corp.internal) $(($(asked) - spare))"
+equal "the search domain is there" 0 "$(dev getent hosts web.corp >/dev/null; echo $?)"
+look @10.1.0.53 >/dev/null
+[ "$(datagrams)" -gt 0 ] && pass "a port that is not listed goes direct" || fail "a port that is not listed goes direct: $(datagrams)"
+equal "as explain says" "direct tunnel" "$(atp explain udp 10.1.0.53:53 | cut -d: -f1) $(atp explain udp 10.1.0.53:250 | cut -d: -f1)"
+wait $LIVE
+equal "the download lived through it" "0 $WANT" "$? $(sha256sum <"$WORK/live")"
+before=$(atp log --level session 2>/dev/null | grep -c 'probe\.sent')
+rtr nft add rule inet watch f ip daddr 198.51.100.2 drop
+dev ping -c1 -W1 10.1.0.10 >/dev/null
+wait_for 12 state_is reconnecting && pass "a black hole is found" || fail "a black hole is found"
+equal "with the new number of probes" 3 "$(($(atp log --level session 2>/dev/null | grep -c 'probe\.sent') - before))"
+rtr nft delete table inet watch
+wait_for 20 state_is up && pass "and the session comes back" || fail "and the session comes back"
+kill_pid $SPARE_DNS
+equal "all of it in the same engine" "$ENGINE" "$(engine)"
+next "tunnel:IPRoutes = \"10.1.0.0/16;203.0.113.0/24;10.10.0.0/16\"" "support:LogLevel = debug"
+n=$(changes)
+deliver
+wait_for 10 changed "$n" && [ "$(look @10.1.0.53)" = 10.1.0.10 ] && pass "and back" || fail "and back"
+
 # ---- what is wrong changes nothing, and is said ----------------------------------------
 cp "$NEW/corp.ini" "$WORK/good.ini"
 FIFO=$WORK/fifo
