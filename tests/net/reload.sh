@@ -252,15 +252,33 @@ equal "broken readiness: the exit code" 3 $?
 wait_for 3 leads 203.0.113.10 && pass "broken readiness leads back" || fail "broken readiness leads back"
 
 # ---- killed within the window ------------------------------------------------------------------
-with "10.1.0.0/16;10.80.0.0/16"
-dev sh -c "'$OUT/apptunnel' --run-dir '$WORK/run' profile apply '$A/corp.ini' --confirm-within 30s --ready tcp:10.80.0.1:80" >/dev/null 2>&1 &
-wait_for 5 leads 10.80.0.1 || fail "on trial"
-kill_pid "$DAEMON_PID" KILL
-daemon_up
-said 'the profile before is back: the daemon ended' && pass "killed within the window: said" || fail "killed within the window: said"
-deliver "$A/corp.ini"
-check "connect" atp connect corp --timeout 20
-leads 203.0.113.10 && pass "killed within the window: the one before is back" || fail "killed within the window: the one before is back"
-leads 10.80.0.1 && fail "and not the new one" || pass "and not the new one"
+# window NETWORK HOW - on trial with another network, the daemon killed, HOW, and started again
+window() {
+	with "10.1.0.0/16;$1/16"
+	dev sh -c "'$OUT/apptunnel' --run-dir '$WORK/run' profile apply '$A/corp.ini' --confirm-within 30s --ready tcp:${1%0}1:80" >/dev/null 2>&1 &
+	wait_for 5 leads "${1%0}1" || fail "$2: on trial"
+	kill_pid "$DAEMON_PID" KILL
+	[ "$2" = "killed" ] || "$2"
+	daemon_up
+	said 'the profile before is back: the daemon ended' && pass "$2 within the window: said" || fail "$2 within the window: said"
+	deliver "$A/corp.ini"
+	check "connect" atp connect corp --timeout 20
+	leads 203.0.113.10 && pass "$2 within the window: the one before is back" || fail "$2 within the window: the one before is back"
+	leads "${1%0}1" && fail "and not the new one" || pass "and not the new one"
+}
+# what a kernel that starts anew no longer has, and its other name
+rebooted() {
+	local f
+	for f in -4 -6; do
+		dev ip $f rule flush protocol 143
+		dev ip $f route flush table 44300
+	done
+	dev nft delete table inet apptunnel
+	dev nft delete table arp apptunnel
+	cat /proc/sys/kernel/random/uuid >"$WORK/boot_id"
+	dev mount --bind "$WORK/boot_id" /proc/sys/kernel/random/boot_id
+}
+window 10.80.0.0 killed
+window 10.81.0.0 rebooted
 check "disconnect" atp disconnect corp
 finish
