@@ -18,8 +18,6 @@
 #include "platform/daemon.h"
 #include "platform/report.h"
 
-#define EXIT_UNEXPECTED	1
-#define EXIT_PERMISSION	7
 #define GROUPS_MAX	1024	/* supplementary groups of a caller that are looked at */
 #define BACKLOG		16
 

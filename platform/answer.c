@@ -16,11 +16,6 @@
 #include "platform/usage.h"
 #include "profiles/finding.h"
 
-#define EXIT_UNEXPECTED	1
-#define EXIT_USAGE	2
-#define EXIT_NOT_UP	4
-#define EXIT_UNDO	5
-#define EXIT_NO_PROFILE	10
 #define STATUS_VERSION	1	/* of the JSON, as in the engine's */
 
 const char *slot_state_name(const struct slot *s)

@@ -19,10 +19,6 @@
 #include "platform/offer.h"
 #include "platform/report.h"
 
-#define EXIT_UNEXPECTED	1
-#define EXIT_NOT_UP	4
-#define EXIT_SYSTEM	15
-#define EXIT_CONFLICT	16
 #define CHANGE_MS	45000	/* for the engine; a new session has 30 s of its own */
 
 struct change {

@@ -40,11 +40,6 @@
 #define POLL_FAILED_MS	100
 #define NET_SETTLE_MS	500	/* a change of the network is rarely one message */
 
-enum {
-	EXIT_DONE = 0, EXIT_UNEXPECTED = 1, EXIT_USAGE = 2, EXIT_UNDO = 5, EXIT_PERMISSION = 7,
-	EXIT_CONFLICT = 16,
-};
-
 /* ---- phase: options ------------------------------------------------------ */
 
 static void usage(FILE *f)

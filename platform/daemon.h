@@ -20,6 +20,7 @@
 #include "platform/apply.h"
 #include "platform/control.h"
 #include "platform/debuglog.h"
+#include "platform/exit_code.h"
 #include "platform/files.h"
 #include "platform/helper_msg.h"
 #include "platform/names.h"

@@ -14,7 +14,6 @@
 #include "platform/report.h"
 
 #define NAME_MAX_LEN	(FILES_STEM_MAX + 8)	/* bytes: stem, ".log.1" and NUL */
-#define EXIT_UNEXPECTED	1
 
 /* ---- files ------------------------------------------------------------------ */
 

@@ -17,13 +17,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "platform/exit_code.h"
 #include "platform/sha256.h"
 
 #define FILES_SUFFIX	".ini"
 #define FILES_SIGNED	".p7m"
 #define FILES_COPY	16384	/* bytes copied at once */
-#define EXIT_PROFILE	6
-#define EXIT_IDENTITY	12
 
 bool files_stem_ok(const char *stem)
 {

@@ -70,7 +70,7 @@ struct identity {
  * files_open_identity() - open them all, read-only
  * @id: filled in any case; close it with files_close_identity()
  * @why: one sentence on failure
- * Return: 0, or the exit code: 12 certificate, key or chain, 6 pin or CA
+ * Return: 0, or EXIT_IDENTITY: certificate, key or chain; EXIT_PROFILE: pin or CA
  */
 int files_open_identity(const struct profile *p, struct identity *id, char *why, size_t size);
 /*

@@ -17,7 +17,6 @@
 #include "platform/daemon.h"
 #include "platform/report.h"
 
-#define EXIT_PROFILE	6
 #define EVENTS	(IN_MOVED_TO | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_DELETE | IN_CREATE | IN_ATTRIB | \
 		 IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 

@@ -15,8 +15,6 @@
 #include "platform/daemon.h"
 #include "platform/report.h"
 
-#define EXIT_UNEXPECTED	1
-#define EXIT_PROFILE	6
 #define FINDINGS_KEPT	(DAEMON_NOTE_MAX - 1024)	/* bytes; the rest is for the words around them */
 
 void review_init(struct daemon *d)

@@ -18,8 +18,6 @@
 #include "platform/report.h"
 #include "platform/usage.h"
 
-enum { EXIT_NOT_UP = 4, EXIT_SYSTEM = 15 };
-
 /* ---- starting an engine -------------------------------------------------- */
 
 enum {

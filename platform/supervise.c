@@ -27,11 +27,6 @@
 
 #define ENGINE_NAME	"apptunnel-engine"
 
-enum {
-	EXIT_UNEXPECTED = 1, EXIT_TIMEOUT = 3, EXIT_NOT_UP = 4, EXIT_UNDO = 5, EXIT_PROFILE = 6,
-	EXIT_PERMISSION = 7, EXIT_NO_PROFILE = 10, EXIT_SYSTEM = 15, EXIT_CONFLICT = 16,
-};
-
 void supervise_init(struct daemon *d)
 {
 	unsigned int i;

@@ -32,11 +32,6 @@
 #define VERSION_STAYS	UINT64_MAX
 #define SLACK_S		60	/* on disk: the change itself takes time, too */
 
-enum {
-	EXIT_UNEXPECTED = 1, EXIT_TIMEOUT = 3, EXIT_NOT_UP = 4, EXIT_PROFILE = 6,
-	EXIT_PERMISSION = 7, EXIT_NO_PROFILE = 10, EXIT_SYSTEM = 15, EXIT_CONFLICT = 16,
-};
-
 static struct trial *find(struct daemon *d, const char *stem)
 {
 	for (int i = 0; i < NAMES_MAX_PROFILES; i++) {
@@ -636,7 +631,7 @@ void trial_request(struct daemon *d, struct client *c, int text)
 	if (c->uid) {
 		refuse(c, EXIT_PERMISSION, "changing profiles takes root");
 	} else if (!name_it(d, c)) {
-		refuse(c, 2, "which profile? Name it");
+		refuse(c, EXIT_USAGE, "which profile? Name it");
 	} else if (candidate_client(d, c->req.profile)) {
 		refuse(c, EXIT_UNEXPECTED, "this profile is being changed already; try again");
 	} else if (c->req.verb == CONTROL_CONFIRM) {
