@@ -256,6 +256,16 @@ struct daemon {
 	struct trial trials[NAMES_MAX_PROFILES];
 };
 
+/* ---- options.c ----------------------------------------------------------- */
+
+/* options_take() - -1: go on; else the exit code, after the words that go with it */
+int options_take(struct daemon_opts *o, int argc, char **argv);
+/*
+ * options_ids() - of the user and the group that the options name: d->uid, d->gid, d->group
+ * Return: 0; -ENOENT: there is none of that name; -EPERM: that is root
+ */
+int options_ids(struct daemon *d);
+
 /* ---- renew.c: files that change while Sentry refuses ----------------------- */
 
 /* renew_timer() - look whether they did, and start the engine again if so */
