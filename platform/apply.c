@@ -12,6 +12,7 @@
 
 #include "platform/apply_priv.h"
 #include "platform/dns_file.h"
+#include "platform/fnv.h"
 
 #define BATCH		256	/* routes and rules that share one sync of the journal */
 #define OPEN_LINE	160	/* bytes of an "add element" line */
@@ -64,16 +65,6 @@ int apply_resolv_snapshot(struct apply *a, const char *resolv_conf)
 
 /* ---- one change ------------------------------------------------------------------------- */
 
-/* FNV-1a: only to see a change */
-static uint64_t text_sum(const char *text)
-{
-	uint64_t sum = 14695981039346656037u;
-
-	for (; *text; text++)
-		sum = (sum ^ (uint8_t)*text) * 1099511628211u;
-	return sum;
-}
-
 /* of the rule set without what Sentry gave; 0: not known */
 static uint64_t nft_sum(const struct plan *plan)
 {
@@ -83,7 +74,7 @@ static uint64_t nft_sum(const struct plan *plan)
 
 	bare.offer = NULL;
 	if (text && plan_nft_text(&bare, text, PLAN_NFT_MAX) >= 0)
-		sum = text_sum(text);
+		sum = fnv_bytes(FNV_START, text, strlen(text));
 	free(text);
 	return sum;
 }

@@ -4,17 +4,13 @@
  *
  * The file that we write begins with "# apptunnel STEM HASH", HASH being that
  * of the rest: so it is known for ours, and for untouched, without any record.
- * It is replaced by rename, or written in place where it is bind-mounted.  What
- * stood there (a file with its mode and owner, a symbolic link, or nothing) is
- * kept in STATE_DIR/STEM.resolv.
+ * What stood there (file_image.h) is kept in STATE_DIR/STEM.resolv.
  */
 #ifndef APPTUNNEL_DNS_FILE_H
 #define APPTUNNEL_DNS_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>
-
-#define DNS_FILE_MAX	(256u << 10)	/* bytes of a resolv.conf that we take over */
 
 /*
  * dns_file_backup() - keep what stands at @path; changes nothing there

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "platform/exit_code.h"
+#include "platform/fnv.h"
 #include "platform/sha256.h"
 
 #define FILES_SUFFIX	".ini"
@@ -310,12 +311,6 @@ int files_open_identity(const struct profile *p, struct identity *id, char *why,
 	return 0;
 }
 
-/* FNV-1a: only to see a change */
-static uint64_t stamp_add(uint64_t sum, uint64_t value)
-{
-	return (sum ^ value) * 1099511628211u;
-}
-
 /*
  * By what it says: an MDM that delivers the same certificate once more, as it
  * does with each profile, costs nobody a session.  What is too large to be read
@@ -329,24 +324,24 @@ static uint64_t stamp_file(uint64_t sum, int fd)
 	size_t i;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return stamp_add(sum, 0);
-	sum = stamp_add(sum, (uint64_t)st.st_size);
+		return fnv_word(sum, 0);
+	sum = fnv_word(sum, (uint64_t)st.st_size);
 	if (!sha256_fd(fd, FILES_STAMP_MAX, hash)) {
 		for (i = 0; i < sizeof(hash); i += sizeof(word)) {
 			memcpy(&word, hash + i, sizeof(word));
-			sum = stamp_add(sum, word);
+			sum = fnv_word(sum, word);
 		}
 		return sum;
 	}
-	sum = stamp_add(sum, st.st_dev);
-	sum = stamp_add(sum, st.st_ino);
-	sum = stamp_add(sum, (uint64_t)st.st_mtim.tv_sec);
-	return stamp_add(sum, (uint64_t)st.st_mtim.tv_nsec);
+	sum = fnv_word(sum, st.st_dev);
+	sum = fnv_word(sum, st.st_ino);
+	sum = fnv_word(sum, (uint64_t)st.st_mtim.tv_sec);
+	return fnv_word(sum, (uint64_t)st.st_mtim.tv_nsec);
 }
 
 uint64_t files_identity_stamp(const struct identity *id)
 {
-	uint64_t sum = 14695981039346656037u;
+	uint64_t sum = FNV_START;
 	int i;
 
 	sum = stamp_file(sum, id->certificate);

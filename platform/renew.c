@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "platform/daemon.h"
+#include "platform/fnv.h"
 #include "platform/report.h"
 
 static bool hopeless(const struct slot *s)
@@ -60,14 +61,13 @@ bool renew_connect(struct slot *s)
 
 uint64_t renew_text_sum(int fd)
 {
-	uint64_t sum = 14695981039346656037u;	/* FNV-1a: only to see a change */
+	uint64_t sum = FNV_START;
 	uint8_t buf[4096];
 	off_t at = 0;
 	ssize_t n;
 
 	while ((n = pread(fd, buf, sizeof(buf), at)) > 0) {
-		for (ssize_t i = 0; i < n; i++)
-			sum = (sum ^ buf[i]) * 1099511628211u;
+		sum = fnv_bytes(sum, buf, (size_t)n);
 		at += n;
 	}
 	return sum;

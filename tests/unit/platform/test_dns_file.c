@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "platform/dns_file.h"
+#include "platform/file_image.h"
 
 #define TEXT	"nameserver 198.18.53.53\nsearch corp.internal\n"
 #define THEIRS	"# by hand\nnameserver 192.0.2.53\n"
@@ -148,7 +149,7 @@ END_TEST
 START_TEST(a_huge_file_is_refused)
 {
 	put("resolv.conf", "", 0644);
-	ck_assert(!truncate(path, DNS_FILE_MAX + 1));
+	ck_assert(!truncate(path, IMAGE_MAX + 1));
 	ck_assert_int_eq(dns_file_backup(dir, "corp", path), -EFBIG);
 }
 END_TEST
