@@ -21,6 +21,7 @@
 #include "platform/names.h"
 
 #define CTL_ANSWER_MS	15000	/* for each piece of an answer; the daemon may be busy applying */
+#define CTL_WHOLE_MAX	(4u << 20)	/* bytes: the ring of a log as JSON, and more */
 #define CTL_SIGNALLED	128	/* + number: as a shell says it */
 
 struct verb {
@@ -230,12 +231,15 @@ static void take_bytes(struct answer *a)
 	}
 }
 
+static char whole_answer[CTL_WHOLE_MAX];	/* stdout's until the process ends */
+
 /*
  * Relay until "exit N".  A signal (connect only; let in while we wait, by
  * @unblocked) closes our direction only: the daemon takes that as an
  * interruption, undoes, and says so; a second one ends us at once.
+ * @whole: the answer has an end and is shown when that is here
  */
-static int relay(int fd, int patience, const sigset_t *unblocked)
+static int relay(int fd, int patience, bool whole, const sigset_t *unblocked)
 {
 	struct answer a = { .code = -1 };
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -244,6 +248,9 @@ static int relay(int fd, int patience, const sigset_t *unblocked)
 	ssize_t n;
 	int ready;
 
+	/* the reader of our output takes his time (less); the engine does not wait for him */
+	if (whole)
+		setvbuf(stdout, whole_answer, _IOFBF, sizeof(whole_answer));
 	while (a.code < 0) {
 		if (signalled && !told) {
 			told = true;
@@ -267,7 +274,8 @@ static int relay(int fd, int patience, const sigset_t *unblocked)
 		}
 		a.len += (size_t)n;
 		take_bytes(&a);
-		fflush(stdout);
+		if (!whole)
+			fflush(stdout);
 	}
 	/* it may have come up, or been undone, just before the signal did */
 	return told && a.code ? CTL_SIGNALLED + (int)signalled : a.code;
@@ -332,7 +340,8 @@ int ctl_request_with(const struct ctl_opts *o, const struct control_request *req
 		close(fd);
 		return CTL_UNEXPECTED;
 	}
-	code = relay(fd, patience_ms(req), &unblocked);
+	code = relay(fd, patience_ms(req), req->verb == CONTROL_LOG && !(req->flags &
+		     CONTROL_F_FOLLOW), &unblocked);
 	close(fd);
 	if (fflush(stdout) || ferror(stdout))
 		return code ? code : CTL_UNEXPECTED;

@@ -7,6 +7,7 @@
 net_up
 company
 profile corp 'support:LogLevel = info'
+head -c 90000000 /dev/zero >"$WORK/www/big"
 daemon_up
 L=$WORK/log/corp.log
 
@@ -120,5 +121,15 @@ atp status corp --history >"$WORK/out"
 says "AnalyticsEnabled = false" 'no history is kept' "$WORK/out"
 atp disconnect >/dev/null 2>&1
 equal "and none is kept" "none" "$(day tcp)"
+# ---- a reader who takes his time (less) gets all of it ------------------------------------
+atp connect corp --timeout 20 >/dev/null 2>&1
+atp log corp --level packet >/dev/null 2>&1
+for i in 1 2 3 4 5 6; do dev curl -s -o /dev/null --max-time 20 http://10.1.0.10/big; done
+atp log corp --level info >/dev/null 2>&1
+n=$(atp log corp | wc -lc | tr -s ' ')
+late=$(atp log corp | { sleep 7; wc -lc | tr -s ' '; })
+[ "${n##* }" -gt 1000000 ] && pass "a full ring:$n" || fail "not a full ring:$n"
+equal "a reader who begins after 7 s" "$n" "$late"
+atp disconnect >/dev/null 2>&1
 kill_pid "$DAEMON_PID" TERM
 finish
