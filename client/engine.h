@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * engine.h - what the files of the engine share.  Private to
- * engine.c (phases, loop), link.c (the connection), daemon_link.c (the
- * daemon), control.c and status.c (the command line).
+ * engine.c (phases, loop), link.c, link_dial.c, link_io.c and link_config.c (the
+ * connection), daemon_link.c (the daemon), control.c and status.c (the command line).
  */
 #ifndef APPTUNNEL_ENGINE_H
 #define APPTUNNEL_ENGINE_H
@@ -45,7 +45,7 @@ struct engine {
 	struct conn_env env;
 	bool stopping;			/* leave at the next turn of the loop */
 
-	/* the session and the connection under it (link.c) */
+	/* the session and the connection under it (link*.c) */
 	struct session session;
 	struct retry retry;
 	struct probe probe;
@@ -89,7 +89,7 @@ struct engine {
 	uint32_t n_controls;
 };
 
-/* ---- link.c: dial, read, write, lose -------------------------------------- */
+/* ---- link*.c: dial, read, write, lose ------------------------------------- */
 
 void link_dial(struct engine *e, uint64_t now);
 void link_dial_event(struct engine *e, struct loop_src *src, uint32_t events, uint64_t now);
