@@ -4,8 +4,8 @@
  * other.  One thread; everything hangs off one struct sentry.
  *
  *   conf.c, conf_scan.c  the INI file       devices.c  who may come
- *   list.c     the file of that list        reload.c   files that change meanwhile
- *   conf_tls.c its TLS values               crl.c      certificates that were revoked
+ *   conf_value.c, conf_tls.c  its values    list.c     the file of that list
+ *   reload.c   files that change meanwhile  crl.c      certificates that were revoked
  *   conn.c     TCP, POST, refusals          tls.c      OpenSSL, a connection's
  *   tls_ctx.c  own certificates, device CAs
  *   admit.c    the checks of a POST         session.c  mux <-> TLS, frames to streams
