@@ -6,10 +6,9 @@
  * right but net.ipv4.ping_group_range.
  */
 #define _GNU_SOURCE
-#include "tests/sentry/sentry.h"
+#include "tests/sentry/assoc_priv.h"
 
 #include <errno.h>
-#include <linux/errqueue.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
@@ -22,35 +21,6 @@
 #define ASSOC_BUFFER	65536
 #define ASSOC_READS	32	/* a turn; epoll is level-triggered here */
 #define ASSOC_SEGMENTS	64	/* in one DGRAM */
-#define ASSOC_ERRORS	16	/* of the error queue, a turn */
-#define ASSOC_ECHOES	64	/* identifiers remembered by sequence number */
-#define ICMP_HEADER	8
-
-struct peer {
-	struct ipaddr addr;
-	uint64_t last;
-};
-
-struct held {
-	struct held *next;
-	struct mux_dgram at;
-	size_t len;
-	uint8_t data[];
-};
-
-struct assoc {
-	uint8_t family;
-	bool other_ports;		/* not DNS alone */
-	bool no_segment;		/* this kernel or path refuses UDP_SEGMENT */
-	uint64_t last;
-	uint32_t n_peers, cap_peers, hit;
-	struct peer *peers;
-	struct ipaddr denied;		/* last one that an audit line told of */
-	struct held *held, **held_end;
-	uint32_t n_held;
-	struct { uint16_t seq, ident; } echo[ASSOC_ECHOES];
-	uint16_t ident;
-};
 
 static uint8_t buffer[ASSOC_BUFFER];
 
@@ -192,103 +162,6 @@ static bool peer_add(struct assoc *a, const struct ipaddr *addr, uint64_t now)
 	return true;
 }
 
-/* ---- errors -------------------------------------------------------------- */
-
-static void tell_error(struct stream *st, const struct mux_dgram *at, uint8_t type, uint8_t code,
-		       uint32_t mtu)
-{
-	struct session *ses = st->ses;
-	struct mux_dgram d = *at;
-
-	d.segment = 0;
-	ses->s->counters.dgram_errors++;
-	mux_stream_dgram_error(ses->mux, st->ms, &d, type, code, mtu);
-	conn_touch(ses->conn);
-}
-
-/* What an errno of sending means to the app; the rest is loss. */
-static void tell_errno(struct stream *st, const struct mux_dgram *at, int err)
-{
-	bool v4 = at->addr.family == 4;
-
-	switch (err) {
-	case ENETUNREACH:
-		tell_error(st, at, v4 ? 3 : 1, 0, 0);
-		return;
-	case EHOSTUNREACH:
-		tell_error(st, at, v4 ? 3 : 1, v4 ? 1 : 3, 0);
-		return;
-	case EACCES:
-	case EPERM:
-		tell_error(st, at, v4 ? 3 : 1, v4 ? 13 : 1, 0);
-		return;
-	}
-	st->ses->s->counters.dgrams_lost++;
-}
-
-static uint16_t echo_ident(const struct assoc *a, uint16_t seq)
-{
-	return a->echo[seq % ASSOC_ECHOES].seq == seq ? a->echo[seq % ASSOC_ECHOES].ident :
-							a->ident;
-}
-
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-/* Return: false: the error queue is empty */
-static bool read_error(struct stream *st)
-{
-	struct sockaddr_storage ss;
-	uint8_t quoted[64];
-	union {
-		struct cmsghdr align;
-		char buf[512];
-	} control;
-	struct iovec iov = { quoted, sizeof(quoted) };
-	struct msghdr mh = { .msg_name = &ss, .msg_namelen = sizeof(ss), .msg_iov = &iov,
-			     .msg_iovlen = 1, .msg_control = control.buf,
-			     .msg_controllen = sizeof(control.buf) };
-	ssize_t n = recvmsg(st->src.fd, &mh, MSG_ERRQUEUE);
-	struct mux_dgram at = { 0 };
-
-	if (n < 0)
-		return false;
-	if (addr_from_sockaddr(&ss, &at.addr, &at.port) || at.addr.family != st->assoc->family)
-		return true;
-	if (st->proto != MUX_UDP)
-		at.port = n >= ICMP_HEADER ? echo_ident(st->assoc, get16(quoted + 6)) :
-					     st->assoc->ident;
-	for (struct cmsghdr *cm = CMSG_FIRSTHDR(&mh); cm; cm = CMSG_NXTHDR(&mh, cm)) {
-		struct sock_extended_err ee;
-
-		if (!(cm->cmsg_level == IPPROTO_IP && cm->cmsg_type == IP_RECVERR) &&
-		    !(cm->cmsg_level == IPPROTO_IPV6 && cm->cmsg_type == IPV6_RECVERR))
-			continue;
-		memcpy(&ee, CMSG_DATA(cm), sizeof(ee));
-		if (ee.ee_origin == SO_EE_ORIGIN_ICMP || ee.ee_origin == SO_EE_ORIGIN_ICMP6)
-			tell_error(st, &at, ee.ee_type, ee.ee_code,
-				   ee.ee_errno == EMSGSIZE ? ee.ee_info : 0);
-		else if (ee.ee_origin == SO_EE_ORIGIN_LOCAL && ee.ee_errno == EMSGSIZE)
-			tell_error(st, &at, at.addr.family == 4 ? 3 : 2,
-				   at.addr.family == 4 ? 4 : 0, ee.ee_info);
-	}
-	return true;
-}
-
-static void read_errors(struct stream *st)
-{
-	int err = 0;
-	socklen_t len = sizeof(err);
-
-	for (int i = 0; i < ASSOC_ERRORS; i++)
-		if (!read_error(st))
-			break;
-	/* or it is reported to the next sendmsg() in place of sending */
-	getsockopt(st->src.fd, SOL_SOCKET, SO_ERROR, &err, &len);
-}
-
 /* ---- to the backend ------------------------------------------------------ */
 
 /* Return: 0 or an errno */
@@ -324,7 +197,7 @@ static int send_one(struct stream *st, const struct mux_dgram *d, const struct i
 		/* an older ICMP error may stand in the way of this datagram */
 		int err = errno;
 
-		read_errors(st);
+		assoc_read_errors(st);
 		if (i)
 			return err;
 	}
@@ -346,7 +219,7 @@ static void send_udp(struct stream *st, const struct mux_dgram *d, const uint8_t
 			return;
 		}
 		if (err != EINVAL && err != EIO && err != EMSGSIZE) {
-			tell_errno(st, d, err);
+			assoc_tell_errno(st, d, err);
 			return;
 		}
 		a->no_segment = err == EIO;	/* EINVAL: over this path's MTU, perhaps */
@@ -359,7 +232,7 @@ static void send_udp(struct stream *st, const struct mux_dgram *d, const uint8_t
 		iov = (struct iovec){ (void *)(uintptr_t)data, n };
 		err = send_one(st, d, &iov, 1, 0);
 		if (err) {
-			tell_errno(st, d, err);
+			assoc_tell_errno(st, d, err);
 			return;
 		}
 		s->counters.dgrams_out++;
@@ -388,7 +261,7 @@ static void send_echo(struct stream *st, const struct mux_dgram *d, const uint8_
 	iov[1] = (struct iovec){ (void *)(uintptr_t)(data + 2), len - 2 };
 	err = send_one(st, d, iov, 2, 0);
 	if (err)
-		tell_errno(st, d, err);
+		assoc_tell_errno(st, d, err);
 	else
 		st->ses->s->counters.dgrams_out++;
 }
@@ -426,7 +299,7 @@ void assoc_dgram(struct stream *st, const struct mux_dgram *d, const uint8_t *da
 		if (!addr_equal(&a->denied, &d->addr))
 			event_audit(st, st->opening, &d->addr, d->port, "BLOCK", "destination");
 		a->denied = d->addr;
-		tell_errno(st, d, EACCES);
+		assoc_tell_errno(st, d, EACCES);
 		return;
 	}
 	if (peer_add(a, &d->addr, s->now))
@@ -539,7 +412,7 @@ void assoc_event(struct stream *st, uint32_t events)
 	if (st->state != STREAM_OPEN || !st->ms)
 		return;
 	if (events & EPOLLERR)
-		read_errors(st);
+		assoc_read_errors(st);
 	if (!(events & EPOLLIN))
 		return;
 	for (int i = 0; i < ASSOC_READS; i++)

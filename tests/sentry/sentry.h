@@ -8,9 +8,11 @@
  *   reload.c   files that change meanwhile  crl.c      certificates that were revoked
  *   conn.c     TCP, POST, refusals          tls.c      OpenSSL, a connection's
  *   tls_ctx.c  own certificates, device CAs
- *   admit.c    the checks of a POST         session.c  mux <-> TLS, frames to streams
+ *   admit.c    the checks of a POST         session.c  admitted, told to go, ended
+ *   session_io.c  mux <-> TLS, frames to streams
  *   stream.c   OPEN: rules, names, states   tcp.c      a stream's far connection
- *   assoc.c    UDP and ICMP associations    resolve.c  names by c-ares
+ *   assoc.c    UDP and ICMP associations    assoc_error.c  ICMP errors for them
+ *   resolve.c  names by c-ares
  *   fault.c    what goes wrong on purpose   control.c  `sentry ctl`
  *   event.c    JSON lines
  *
