@@ -4,18 +4,16 @@
  *
  * One association (a mux stream) stands for one port of an app, or one
  * identifier of its echo requests, whatever the destination: endpoint-
- * independent mapping.  Who may answer is in its peers.
- *
- * An association is in the hash and in one of two lists by age: those that
- * spoke to port 53 only expire sooner.  After REFUSED it stays a moment
- * without a stream, so that a flood of datagrams is no flood of OPENs.
+ * independent mapping (mapping.h).  Those that spoke to port 53 only expire
+ * sooner.  After REFUSED one stays a moment without a stream, so that a flood
+ * of datagrams is no flood of OPENs.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/log.h"
+#include "client/mapping.h"
 #include "client/policy.h"
-#include "client/tunnel_priv.h"
 
 #define ASSOC_BUCKETS	16384	/* a power of two */
 #define ASSOC_MAX	65536	/* at once; Sentry's max_streams is a bound too */
@@ -23,137 +21,58 @@
 #define BATCH_SEGMENTS	64	/* datagrams in one DGRAM */
 #define ECHO_MAX	65535
 
-struct assoc_key {			/* hashed as bytes: no padding */
-	struct ipaddr addr;
-	uint8_t proto;			/* enum mux_proto */
-	uint16_t port;			/* or identifier */
-};
-
 struct assoc {
 	struct user user;
-	bool dns_only;			/* in which list it is */
 	bool over;			/* an event ended the stream; closed() will come */
 	bool refused;			/* it was by REFUSED */
-	struct assoc_key key;
-	struct assoc *chain;
-	struct assoc *older, *newer;
+	struct mapping m;
 	struct mux_stream *stream;
-	uint64_t last;			/* traffic in either direction, us */
 	uint64_t refused_until;
-	struct {			/* whom the app spoke to last */
-		struct ipaddr addr;
-		uint16_t port;
-	} dst;
 	enum ns_refusal answer;		/* while refused */
-	uint64_t up, down;
-	struct peers peers;
-};
-
-struct age_list {
-	struct assoc *oldest, *newest;
 };
 
 struct assocs {
-	struct assoc *buckets[ASSOC_BUCKETS];
-	struct age_list idle[2];	/* by dns_only */
-	uint32_t n;
+	struct mappings map;
 	struct held_queue held;		/* no session */
 	uint8_t echo[2 + ECHO_MAX];	/* sequence and data, made one */
 };
 
-_Static_assert(sizeof(struct assoc_key) == 20, "assoc_key is hashed as bytes");
+static struct assoc *assoc_of(struct mapping *m)
+{
+	return m ? (struct assoc *)((char *)m - offsetof(struct assoc, m)) : NULL;
+}
 
 struct assocs *assocs_new(struct tunnel *t)
 {
 	struct assocs *as = calloc(1, sizeof(*as));
 
 	(void)t;
-	if (as)
-		held_init(&as->held);
+	if (!as || mappings_init(&as->map, ASSOC_BUCKETS)) {
+		free(as);
+		return NULL;
+	}
+	held_init(&as->held);
 	return as;
 }
 
-/* ---- table and lists ------------------------------------------------------------------ */
-
-static struct assoc **bucket_of(struct tunnel *t, const struct assoc_key *key)
-{
-	return &t->assocs->buckets[siphash24(t->key, key, sizeof(*key)) % ASSOC_BUCKETS];
-}
-
-static void key_make(struct assoc_key *key, uint8_t proto, const struct ns_tuple *tuple)
-{
-	memset(key, 0, sizeof(*key));
-	key->addr = tuple->src;
-	key->proto = proto;
-	key->port = tuple->src_port;
-}
-
-static struct assoc *assoc_find(struct tunnel *t, const struct assoc_key *key)
-{
-	struct assoc *a = *bucket_of(t, key);
-
-	while (a && memcmp(&a->key, key, sizeof(*key)))
-		a = a->chain;
-	return a;
-}
-
-static void age_remove(struct age_list *l, struct assoc *a)
-{
-	if (a->older)
-		a->older->newer = a->newer;
-	else
-		l->oldest = a->newer;
-	if (a->newer)
-		a->newer->older = a->older;
-	else
-		l->newest = a->older;
-}
-
-static void age_append(struct age_list *l, struct assoc *a)
-{
-	a->newer = NULL;
-	a->older = l->newest;
-	if (l->newest)
-		l->newest->newer = a;
-	else
-		l->oldest = a;
-	l->newest = a;
-}
-
-/* Traffic was seen; @dns: to or from where only resolvers are. */
-static void touch(struct tunnel *t, struct assoc *a, bool dns)
-{
-	if (a->last == t->now && a->dns_only == dns)
-		return;
-	age_remove(&t->assocs->idle[a->dns_only], a);
-	a->dns_only = dns;
-	a->last = t->now;
-	age_append(&t->assocs->idle[a->dns_only], a);
-}
+/* ---- ends ------------------------------------------------------------------------------ */
 
 static void __attribute__((noinline)) log_end(const struct assoc *a)
 {
 	char src[ADDR_STRLEN];
 
 	LOG(LOG_LVL_SESSION, "assoc.end", "%s %s %u: %llu bytes up, %llu down",
-	    a->key.proto == MUX_UDP ? "udp" : "echo", addr_format(&a->key.addr, src),
-	    a->key.port, (unsigned long long)a->up, (unsigned long long)a->down);
+	    a->m.key.proto == MUX_UDP ? "udp" : "echo", addr_format(&a->m.key.addr, src),
+	    a->m.key.port, (unsigned long long)a->m.up, (unsigned long long)a->m.down);
 }
 
 static void assoc_free(struct tunnel *t, struct assoc *a)
 {
-	struct assoc **at = bucket_of(t, &a->key);
-
 	if (log_level >= LOG_LVL_SESSION)
 		log_end(a);
-	while (*at != a)
-		at = &(*at)->chain;
-	*at = a->chain;
-	age_remove(&t->assocs->idle[a->dns_only], a);
-	t->assocs->n--;
-	if (a->key.proto == MUX_UDP)
+	mapping_remove(t, &t->assocs->map, &a->m);
+	if (a->m.key.proto == MUX_UDP)
 		t->counters.udp_assocs--;
-	peers_free(&a->peers);
 	free(a);
 }
 
@@ -165,12 +84,13 @@ void assocs_free(struct assocs *as)
 	if (!as)
 		return;
 	for (i = 0; i < 2; i++) {
-		while ((a = as->idle[i].oldest)) {
-			as->idle[i].oldest = a->newer;
-			peers_free(&a->peers);
+		while ((a = assoc_of(as->map.idle[i].oldest))) {
+			as->map.idle[i].oldest = a->m.newer;
+			peers_free(&a->m.peers);
 			free(a);
 		}
 	}
+	mappings_done(&as->map);
 	held_clear(&as->held);
 	free(as);
 }
@@ -191,10 +111,10 @@ static void tell(struct tunnel *t, uint8_t proto, const struct ns_tuple *tuple,
 
 static void tell_last(struct tunnel *t, const struct assoc *a, enum ns_refusal how)
 {
-	struct ns_tuple tuple = { .src = a->key.addr, .src_port = a->key.port,
-				  .dst = a->dst.addr, .dst_port = a->dst.port };
+	struct ns_tuple tuple = { .src = a->m.key.addr, .src_port = a->m.key.port,
+				  .dst = a->m.dst.addr, .dst_port = a->m.dst.port };
 
-	tell(t, a->key.proto, &tuple, how);
+	tell(t, a->m.key.proto, &tuple, how);
 }
 
 /* ---- making one ----------------------------------------------------------------------------- */
@@ -202,38 +122,29 @@ static void tell_last(struct tunnel *t, const struct assoc *a, enum ns_refusal h
 /* Return: false: policy says no */
 static bool decide(struct tunnel *t, uint8_t proto, const struct ns_tuple *tuple)
 {
-	struct policy_query q = { .proto = proto, .dst = tuple->dst,
-				  .port = proto == MUX_UDP ? tuple->dst_port : 0,
-				  .in_tun = true, .service4 = t->env.service4,
-				  .service6 = t->env.service6 };
 	char src[ADDR_STRLEN], dst[ADDR_STRLEN];
 	struct policy_answer answer;
 
-	policy_decide(t->env.profile, &q, &answer);
+	tunnel_verdict(t, proto, &tuple->dst, tuple->dst_port, &answer);
 	LOG(LOG_LVL_SESSION, "assoc.open", "%s %s %u to %s %u: %s, %s",
 	    proto == MUX_UDP ? "udp" : "echo", addr_format(&tuple->src, src),
-	    tuple->src_port, addr_format(&tuple->dst, dst), q.port,
+	    tuple->src_port, addr_format(&tuple->dst, dst),
+	    proto == MUX_UDP ? tuple->dst_port : 0,
 	    verdict_name(answer.verdict), answer.reason);
 	return answer.verdict != VERDICT_BLOCK;
 }
 
-static struct assoc *assoc_new(struct tunnel *t, const struct assoc_key *key)
+static struct assoc *assoc_new(struct tunnel *t, const struct mapping_key *key)
 {
-	struct assoc **bucket = bucket_of(t, key), *a;
+	struct assoc *a;
 
-	if (t->assocs->n >= ASSOC_MAX)
+	if (t->assocs->map.n >= ASSOC_MAX)
 		return NULL;
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return NULL;
 	a->user.kind = USER_ASSOC;
-	a->key = *key;
-	a->chain = *bucket;
-	*bucket = a;
-	a->dns_only = true;
-	a->last = t->now;
-	age_append(&t->assocs->idle[true], a);
-	t->assocs->n++;
+	mapping_add(t, &t->assocs->map, &a->m, key);
 	if (key->proto == MUX_UDP) {
 		t->counters.udp_assocs++;
 		t->counters.udp_total++;
@@ -245,11 +156,11 @@ static struct assoc *assoc_new(struct tunnel *t, const struct assoc_key *key)
 static struct assoc *assoc_get(struct tunnel *t, uint8_t proto, const struct ns_tuple *tuple)
 {
 	struct mux_open open = { .proto = proto, .addr.family = tuple->src.family };
-	struct assoc_key key;
+	struct mapping_key key;
 	struct assoc *a;
 
-	key_make(&key, proto, tuple);
-	a = assoc_find(t, &key);
+	mapping_key_make(&key, proto, tuple);
+	a = assoc_of(mapping_find(t, &t->assocs->map, &key));
 	if (a && a->stream && !a->over)
 		return a;
 	if (a && a->refused && (a->over || t->now < a->refused_until)) {
@@ -315,7 +226,7 @@ static void send_batches(struct tunnel *t, struct assoc *a, const struct ns_tupl
 		if (mux_stream_dgram(t->mux, a->stream, &d, data, n, t->now)) {
 			t->counters.udp_dropped++;
 		} else {
-			a->up += n;
+			a->m.up += n;
 			t->counters.bytes_up += n;
 		}
 		data += n;
@@ -339,10 +250,11 @@ void assoc_send(struct tunnel *t, uint8_t proto, const struct ns_tuple *tuple,
 	a = assoc_get(t, proto, tuple);
 	if (!a)
 		return;
-	touch(t, a, a->dns_only && proto == MUX_UDP && tuple->dst_port == DNS_PORT);
-	a->dst.addr = tuple->dst;
-	a->dst.port = tuple->dst_port;
-	if (peers_sent(&a->peers, &tuple->dst, t->now)) {
+	mapping_touch(t, &as->map, &a->m, a->m.dns_only && proto == MUX_UDP &&
+		      tuple->dst_port == DNS_PORT);
+	a->m.dst.addr = tuple->dst;
+	a->m.dst.port = tuple->dst_port;
+	if (peers_sent(&a->m.peers, &tuple->dst, t->now)) {
 		t->counters.udp_dropped++;
 		return;
 	}
@@ -362,16 +274,16 @@ void assoc_send(struct tunnel *t, uint8_t proto, const struct ns_tuple *tuple,
 static void receive(struct tunnel *t, struct assoc *a, const struct mux_event *ev)
 {
 	const struct mux_dgram *d = &ev->u.dgram;
-	struct ns_tuple tuple = { .src = a->key.addr, .src_port = a->key.port,
+	struct ns_tuple tuple = { .src = a->m.key.addr, .src_port = a->m.key.port,
 				  .dst = d->addr, .dst_port = d->port };
 	int err = 0;
 
-	if (!peers_known(&a->peers, &d->addr, t->now)) {
+	if (!peers_known(&a->m.peers, &d->addr, t->now)) {
 		t->counters.udp_dropped++;
 		return;
 	}
-	touch(t, a, a->dns_only);
-	if (a->key.proto == MUX_UDP) {
+	mapping_touch(t, &t->assocs->map, &a->m, a->m.dns_only);
+	if (a->m.key.proto == MUX_UDP) {
 		err = ns_udp_send(t->ns, &tuple, ev->data, ev->len, d->segment);
 	} else if (ev->len >= 2 && !d->segment) {
 		tuple.dst_port = 0;
@@ -380,7 +292,7 @@ static void receive(struct tunnel *t, struct assoc *a, const struct mux_event *e
 	}
 	if (err)
 		t->counters.udp_dropped++;
-	a->down += ev->len;
+	a->m.down += ev->len;
 	t->counters.bytes_down += ev->len;
 }
 
@@ -388,8 +300,8 @@ static void receive(struct tunnel *t, struct assoc *a, const struct mux_event *e
 static void receive_error(struct tunnel *t, struct assoc *a, const struct mux_event *ev)
 {
 	const struct mux_dgram *at = &ev->u.error.at;
-	struct ns_tuple tuple = { .src = a->key.addr, .src_port = a->key.port, .dst = at->addr,
-				  .dst_port = a->key.proto == MUX_UDP ? at->port : 0 };
+	struct ns_tuple tuple = { .src = a->m.key.addr, .src_port = a->m.key.port, .dst = at->addr,
+				  .dst_port = a->m.key.proto == MUX_UDP ? at->port : 0 };
 	uint8_t type = ev->u.error.type, code = ev->u.error.code;
 	bool error, big;
 
@@ -401,11 +313,11 @@ static void receive_error(struct tunnel *t, struct assoc *a, const struct mux_ev
 		error = type >= 1 && type <= 4;
 		big = type == 2;
 	}
-	if (!error || !peers_known(&a->peers, &at->addr, t->now))
+	if (!error || !peers_known(&a->m.peers, &at->addr, t->now))
 		return;
 	/* frame.c keeps the MTU sane; in other errors that field is unused, or points
 	 * into the packet */
-	ns_icmp_error_raw(t->ns, &tuple, a->key.proto, type, code, big ? ev->u.error.mtu : 0);
+	ns_icmp_error_raw(t->ns, &tuple, a->m.key.proto, type, code, big ? ev->u.error.mtu : 0);
 }
 
 static enum ns_refusal refusal_of(uint8_t reason)
@@ -436,7 +348,7 @@ void assoc_event(struct tunnel *t, const struct mux_event *ev)
 		a->refused_until = t->now + ASSOC_REFUSED_US;
 		a->answer = refusal_of(ev->u.reason);
 		LOG(LOG_LVL_SESSION, "assoc.refused", "%s port %u: by Sentry, reason %u",
-		    a->key.proto == MUX_UDP ? "udp" : "echo", a->key.port, ev->u.reason);
+		    a->m.key.proto == MUX_UDP ? "udp" : "echo", a->m.key.port, ev->u.reason);
 		tell_last(t, a, a->answer);
 		break;
 	case MUX_EV_RESET:
@@ -494,7 +406,7 @@ void assocs_detach(struct tunnel *t)
 	int i;
 
 	for (i = 0; i < 2; i++)
-		while ((a = t->assocs->idle[i].oldest))
+		while ((a = assoc_of(t->assocs->map.idle[i].oldest)))
 			assoc_free(t, a);
 }
 
@@ -508,57 +420,26 @@ void assocs_hopeless(struct tunnel *t)
 	}
 }
 
-struct reconsidered {
-	struct tunnel *t;
-	const struct policy_diff *diff;
-	uint8_t proto;
-	uint16_t port;
-};
-
-/* The ports that it was spoken to at are not known: as the last one that the app used. */
-static bool peer_changed(void *ctx, const struct ipaddr *a)
-{
-	const struct reconsidered *r = ctx;
-
-	return tunnel_verdict_changed(r->t, r->diff, r->proto, a, r->port);
-}
-
-static bool held_changed(void *ctx, const struct held *h)
-{
-	const struct reconsidered *r = ctx;
-
-	return tunnel_verdict_changed(r->t, r->diff, h->proto, &h->tuple.dst, h->tuple.dst_port);
-}
-
-static bool assoc_reconsider(const struct reconsidered *common, struct assoc *a)
-{
-	struct reconsidered r = *common;
-
-	r.proto = a->key.proto;
-	r.port = a->dst.port;
-	peers_drop(&a->peers, peer_changed, &r);
-	if (!peer_changed(&r, &a->dst.addr) || a->over)
-		return false;
-	if (a->stream)
-		mux_stream_reset(r.t->mux, a->stream, MUX_RST_POLICY);
-	assoc_free(r.t, a);
-	return true;
-}
-
 uint32_t assocs_reconsider(struct tunnel *t, const struct policy_diff *d)
 {
-	struct reconsidered r = { .t = t, .diff = d };
-	struct assoc *a, *newer;
+	struct mapping *m, *newer;
 	uint32_t n = 0;
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		for (a = t->assocs->idle[i].oldest; a; a = newer) {
-			newer = a->newer;
-			n += assoc_reconsider(&r, a);
+		for (m = t->assocs->map.idle[i].oldest; m; m = newer) {
+			struct assoc *a = assoc_of(m);
+
+			newer = m->newer;
+			if (!mapping_reconsider(t, d, m) || a->over)
+				continue;
+			if (a->stream)
+				mux_stream_reset(t->mux, a->stream, MUX_RST_POLICY);
+			assoc_free(t, a);
+			n++;
 		}
 	}
-	t->counters.udp_dropped += held_drop(&t->assocs->held, held_changed, &r);
+	t->counters.udp_dropped += mapping_reconsider_held(t, d, &t->assocs->held);
 	return n;
 }
 
@@ -566,16 +447,16 @@ static uint64_t expire(struct tunnel *t, struct age_list *l, uint64_t idle)
 {
 	struct assoc *a;
 
-	while ((a = l->oldest) && a->last + idle <= t->now) {
+	while ((a = assoc_of(l->oldest)) && a->m.last + idle <= t->now) {
 		if (a->over) {		/* closed() will come: not yet */
-			touch(t, a, a->dns_only);
+			mapping_touch(t, &t->assocs->map, &a->m, a->m.dns_only);
 			continue;
 		}
 		if (a->stream)
 			mux_stream_reset(t->mux, a->stream, MUX_RST_IDLE);
 		assoc_free(t, a);
 	}
-	return a ? a->last + idle : UINT64_MAX;
+	return a ? a->m.last + idle : UINT64_MAX;
 }
 
 uint64_t assocs_timer(struct tunnel *t)
@@ -584,8 +465,8 @@ uint64_t assocs_timer(struct tunnel *t)
 	uint64_t next, n;
 	struct held *h;
 
-	next = expire(t, &as->idle[false], LIMIT_ASSOC_IDLE_US);
-	n = expire(t, &as->idle[true], LIMIT_ASSOC_DNS_US);
+	next = expire(t, &as->map.idle[false], LIMIT_ASSOC_IDLE_US);
+	n = expire(t, &as->map.idle[true], LIMIT_ASSOC_DNS_US);
 	if (n < next)
 		next = n;
 	while ((h = as->held.head) && h->since + LIMIT_SYN_HELD_US <= t->now) {

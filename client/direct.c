@@ -3,10 +3,9 @@
  * direct.c - UDP that SplitUDPPortList leaves outside the tunnel.
  *
  * One marked socket from the stock stands for one port of an app, whatever
- * the destination, so that the mapping is endpoint-independent; who may
- * answer is in its peers.  Batches go out and come in as batches
- * (UDP_SEGMENT, UDP_GRO); ICMP errors come from the socket's error queue and
- * are told to the app.
+ * the destination: endpoint-independent mapping (mapping.h).  Batches go out
+ * and come in as batches (UDP_SEGMENT, UDP_GRO); ICMP errors come from the
+ * socket's error queue and are told to the app.
  *
  * While the stock is empty datagrams wait in a short queue.
  */
@@ -23,8 +22,8 @@
 #include <unistd.h>
 
 #include "client/log.h"
+#include "client/mapping.h"
 #include "client/policy.h"
-#include "client/tunnel_priv.h"
 
 #define DIRECT_BUCKETS	1024
 #define DIRECT_BURST	32	/* datagrams or batches read from one socket in a turn */
@@ -36,113 +35,55 @@
 #define BATCH_SEGMENTS	64	/* what every kernel takes in one UDP_SEGMENT */
 #define DATAGRAM_MAX	65535
 
-struct direct_key {			/* hashed as bytes: no padding */
-	struct ipaddr addr;
-	uint8_t pad;
-	uint16_t port;
-};
-
 struct direct {
 	struct loop_src src;		/* EV_DIRECT; owner: this */
-	struct direct_key key;
-	bool dns_only, no_segment;
-	struct direct *chain;
-	struct direct *older, *newer;
-	uint64_t last;			/* traffic in either direction, us */
-	uint64_t up, down;
-	struct ipaddr dst;		/* whom the app spoke to last */
-	uint16_t dst_port;
-	struct peers peers;
-};
-
-struct age_list {
-	struct direct *oldest, *newest;
+	bool no_segment;		/* this kernel refuses UDP_SEGMENT */
+	struct mapping m;
 };
 
 struct directs {
-	struct direct *buckets[DIRECT_BUCKETS];
-	struct age_list idle[2];	/* by dns_only */
-	uint32_t n;
+	struct mappings map;
 	struct held_queue held;		/* no socket */
 	uint8_t buf[DATAGRAM_MAX];
 };
 
-_Static_assert(sizeof(struct direct_key) == 20, "direct_key is hashed as bytes");
+static struct direct *direct_of(struct mapping *m)
+{
+	return m ? (struct direct *)((char *)m - offsetof(struct direct, m)) : NULL;
+}
 
 struct directs *directs_new(struct tunnel *t)
 {
 	struct directs *ds = calloc(1, sizeof(*ds));
 
 	(void)t;
-	if (ds)
-		held_init(&ds->held);
+	if (!ds || mappings_init(&ds->map, DIRECT_BUCKETS)) {
+		free(ds);
+		return NULL;
+	}
+	held_init(&ds->held);
 	return ds;
 }
 
-/* ---- table and lists ------------------------------------------------------------------ */
-
-static struct direct **bucket_of(struct tunnel *t, const struct direct_key *key)
-{
-	return &t->directs->buckets[siphash24(t->key, key, sizeof(*key)) % DIRECT_BUCKETS];
-}
-
-static void age_remove(struct age_list *l, struct direct *d)
-{
-	if (d->older)
-		d->older->newer = d->newer;
-	else
-		l->oldest = d->newer;
-	if (d->newer)
-		d->newer->older = d->older;
-	else
-		l->newest = d->older;
-}
-
-static void age_append(struct age_list *l, struct direct *d)
-{
-	d->newer = NULL;
-	d->older = l->newest;
-	if (l->newest)
-		l->newest->newer = d;
-	else
-		l->oldest = d;
-	l->newest = d;
-}
-
-static void touch(struct tunnel *t, struct direct *d, bool dns)
-{
-	if (d->last == t->now && d->dns_only == dns)
-		return;
-	age_remove(&t->directs->idle[d->dns_only], d);
-	d->dns_only = dns;
-	d->last = t->now;
-	age_append(&t->directs->idle[d->dns_only], d);
-}
+/* ---- ends ------------------------------------------------------------------------------ */
 
 static void __attribute__((noinline)) log_end(const struct direct *d)
 {
 	char src[ADDR_STRLEN];
 
 	LOG(LOG_LVL_SESSION, "direct.end", "udp %s %u: %llu bytes up, %llu down",
-	    addr_format(&d->key.addr, src), d->key.port, (unsigned long long)d->up,
-	    (unsigned long long)d->down);
+	    addr_format(&d->m.key.addr, src), d->m.key.port, (unsigned long long)d->m.up,
+	    (unsigned long long)d->m.down);
 }
 
 static void direct_free(struct tunnel *t, struct direct *d)
 {
-	struct direct **at = bucket_of(t, &d->key);
-
 	if (log_level >= LOG_LVL_SESSION)
 		log_end(d);
-	while (*at != d)
-		at = &(*at)->chain;
-	*at = d->chain;
-	age_remove(&t->directs->idle[d->dns_only], d);
-	t->directs->n--;
+	mapping_remove(t, &t->directs->map, &d->m);
 	t->counters.udp_direct--;
 	loop_del(t->env.loop, &d->src);
 	close(d->src.fd);
-	peers_free(&d->peers);
 	free(d);
 }
 
@@ -154,8 +95,9 @@ void directs_free(struct tunnel *t)
 	if (!ds)
 		return;
 	for (i = 0; i < 2; i++)
-		while (ds->idle[i].oldest)
-			direct_free(t, ds->idle[i].oldest);
+		while (ds->map.idle[i].oldest)
+			direct_free(t, direct_of(ds->map.idle[i].oldest));
+	mappings_done(&ds->map);
 	held_clear(&ds->held);
 	free(ds);
 	t->directs = NULL;
@@ -171,13 +113,10 @@ static void tell(struct tunnel *t, const struct ns_tuple *tuple, enum ns_refusal
 
 static void __attribute__((noinline)) log_open(struct tunnel *t, const struct ns_tuple *tuple)
 {
-	struct policy_query q = { .proto = MUX_UDP, .dst = tuple->dst, .port = tuple->dst_port,
-				  .in_tun = true, .service4 = t->env.service4,
-				  .service6 = t->env.service6 };
 	char src[ADDR_STRLEN], dst[ADDR_STRLEN];
 	struct policy_answer a;
 
-	policy_decide(t->env.profile, &q, &a);
+	tunnel_verdict(t, MUX_UDP, &tuple->dst, tuple->dst_port, &a);
 	LOG(LOG_LVL_SESSION, "direct.open", "udp %s %u to %s %u: %s, %s",
 	    addr_format(&tuple->src, src), tuple->src_port,
 	    addr_format(&tuple->dst, dst), tuple->dst_port, verdict_name(a.verdict), a.reason);
@@ -186,17 +125,17 @@ static void __attribute__((noinline)) log_open(struct tunnel *t, const struct ns
 /* Room for one more socket? */
 static bool make_room(struct tunnel *t)
 {
-	struct directs *ds = t->directs;
-	struct direct *d;
+	struct mappings *map = &t->directs->map;
+	struct mapping *m;
 
-	if (ds->n < LIMIT_DIRECT_SOCKETS)
+	if (map->n < LIMIT_DIRECT_SOCKETS)
 		return true;
-	d = ds->idle[true].oldest;
-	if (!d || d->last + DIRECT_QUIET_DNS_US > t->now)
-		d = ds->idle[false].oldest;
-	if (!d || d->last + (d->dns_only ? DIRECT_QUIET_DNS_US : DIRECT_QUIET_US) > t->now)
+	m = map->idle[true].oldest;
+	if (!m || m->last + DIRECT_QUIET_DNS_US > t->now)
+		m = map->idle[false].oldest;
+	if (!m || m->last + (m->dns_only ? DIRECT_QUIET_DNS_US : DIRECT_QUIET_US) > t->now)
 		return false;
-	direct_free(t, d);
+	direct_free(t, direct_of(m));
 	return true;
 }
 
@@ -209,9 +148,9 @@ static void set_option(int fd, int level, int option)
 }
 
 /* Return: 0, -EAGAIN: no socket in stock, or another negative errno */
-static int direct_new(struct tunnel *t, const struct direct_key *key, struct direct **out)
+static int direct_new(struct tunnel *t, const struct mapping_key *key, struct direct **out)
 {
-	struct direct **bucket = bucket_of(t, key), *d;
+	struct direct *d;
 	int fd, err;
 
 	fd = sock_take(t->env.socks, HELPER_SOCK_UDP, key->addr.family);
@@ -232,13 +171,7 @@ static int direct_new(struct tunnel *t, const struct direct_key *key, struct dir
 	err = loop_add(t->env.loop, &d->src, EPOLLIN);
 	if (err)
 		goto fail;
-	d->key = *key;
-	d->chain = *bucket;
-	*bucket = d;
-	d->dns_only = true;
-	d->last = t->now;
-	age_append(&t->directs->idle[true], d);
-	t->directs->n++;
+	mapping_add(t, &t->directs->map, &d->m, key);
 	t->counters.udp_direct++;
 	t->counters.udp_total++;
 	*out = d;
@@ -259,7 +192,7 @@ static bool read_error(struct tunnel *t, struct direct *d)
 		uint8_t bytes[512];
 	} control;
 	struct sockaddr_storage from;
-	struct ns_tuple tuple = { .src = d->key.addr, .src_port = d->key.port };
+	struct ns_tuple tuple = { .src = d->m.key.addr, .src_port = d->m.key.port };
 	struct sock_extended_err e = { 0 };
 	struct iovec iov = { .iov_base = t->directs->buf, .iov_len = DATAGRAM_MAX };
 	struct msghdr msg = { .msg_name = &from, .msg_namelen = sizeof(from),
@@ -277,7 +210,7 @@ static bool read_error(struct tunnel *t, struct direct *d)
 			memcpy(&e, CMSG_DATA(c), sizeof(e));
 	}
 	if (addr_from_sockaddr(&from, &tuple.dst, &tuple.dst_port) ||
-	    tuple.dst.family != tuple.src.family || !peers_known(&d->peers, &tuple.dst, t->now))
+	    tuple.dst.family != tuple.src.family || !peers_known(&d->m.peers, &tuple.dst, t->now))
 		return true;
 	if (e.ee_origin == SO_EE_ORIGIN_ICMP || e.ee_origin == SO_EE_ORIGIN_ICMP6)
 		ns_icmp_error_raw(t->ns, &tuple, MUX_UDP, e.ee_type, e.ee_code,
@@ -396,20 +329,16 @@ static void wait_for_socket(struct tunnel *t, const struct ns_tuple *tuple,
 static int try_send(struct tunnel *t, const struct ns_tuple *tuple, const uint8_t *data,
 		    size_t len, uint16_t segment)
 {
-	struct direct_key key = { .addr = tuple->src, .port = tuple->src_port };
+	struct mapping_key key;
 	struct sockaddr_storage to;
-	struct direct *d = *bucket_of(t, &key);
+	struct direct *d;
 	socklen_t to_len;
 	int err;
 
-	while (d && memcmp(&d->key, &key, sizeof(key)))
-		d = d->chain;
+	mapping_key_make(&key, MUX_UDP, tuple);
+	d = direct_of(mapping_find(t, &t->directs->map, &key));
 	if (!d) {
-		if (!make_room(t)) {
-			tell(t, tuple, NS_REFUSE_PORT);
-			return 0;
-		}
-		err = direct_new(t, &key, &d);
+		err = make_room(t) ? direct_new(t, &key, &d) : -EMFILE;
 		if (err == -EAGAIN)
 			return err;
 		if (err) {
@@ -419,17 +348,18 @@ static int try_send(struct tunnel *t, const struct ns_tuple *tuple, const uint8_
 		if (log_level >= LOG_LVL_SESSION)
 			log_open(t, tuple);
 	}
-	touch(t, d, d->dns_only && tuple->dst_port == DNS_PORT);
-	d->dst = tuple->dst;
-	d->dst_port = tuple->dst_port;
-	if (peers_sent(&d->peers, &tuple->dst, t->now)) {
+	mapping_touch(t, &t->directs->map, &d->m,
+		      d->m.dns_only && tuple->dst_port == DNS_PORT);
+	d->m.dst.addr = tuple->dst;
+	d->m.dst.port = tuple->dst_port;
+	if (peers_sent(&d->m.peers, &tuple->dst, t->now)) {
 		t->counters.udp_dropped++;
 		return 0;
 	}
 	to_len = addr_to_sockaddr(&tuple->dst, tuple->dst_port, &to);
 	err = send_batch(t, d, &to, to_len, data, len, segment);
 	if (!err) {
-		d->up += len;
+		d->m.up += len;
 		t->counters.bytes_up += len;
 	} else if (err == -EAGAIN || err == -ENOBUFS) {
 		t->counters.udp_dropped++;	/* the network is slower: as any queue */
@@ -472,7 +402,7 @@ static bool read_one(struct tunnel *t, struct direct *d)
 		struct cmsghdr align;
 		uint8_t bytes[256];
 	} control;
-	struct ns_tuple tuple = { .src = d->key.addr, .src_port = d->key.port };
+	struct ns_tuple tuple = { .src = d->m.key.addr, .src_port = d->m.key.port };
 	struct sockaddr_storage from;
 	struct iovec iov = { .iov_base = t->directs->buf, .iov_len = DATAGRAM_MAX };
 	struct msghdr msg = { .msg_name = &from, .msg_namelen = sizeof(from),
@@ -492,18 +422,18 @@ static bool read_one(struct tunnel *t, struct direct *d)
 			memcpy(&segment, CMSG_DATA(c), sizeof(segment));
 	}
 	if (addr_from_sockaddr(&from, &tuple.dst, &tuple.dst_port) ||
-	    tuple.dst.family != tuple.src.family || !peers_known(&d->peers, &tuple.dst, t->now)) {
+	    tuple.dst.family != tuple.src.family || !peers_known(&d->m.peers, &tuple.dst, t->now)) {
 		t->counters.udp_dropped++;
 		return true;
 	}
-	touch(t, d, d->dns_only);
+	mapping_touch(t, &t->directs->map, &d->m, d->m.dns_only);
 	if (segment <= 0 || segment >= n)
 		segment = 0;
 	if (ns_udp_send(t->ns, &tuple, t->directs->buf, (size_t)n, (uint16_t)segment)) {
 		t->counters.udp_dropped++;
 		return true;
 	}
-	d->down += (uint64_t)n;
+	d->m.down += (uint64_t)n;
 	t->counters.bytes_down += (uint64_t)n;
 	return true;
 }
@@ -521,46 +451,22 @@ void direct_ready(struct tunnel *t, struct loop_src *src, uint32_t events)
 
 /* ---- another profile ---------------------------------------------------------------------------------- */
 
-struct reconsidered {
-	struct tunnel *t;
-	const struct policy_diff *diff;
-	uint16_t port;
-};
-
-/* The ports that it was spoken to at are not known: as the last one that the app used. */
-static bool peer_changed(void *ctx, const struct ipaddr *a)
-{
-	const struct reconsidered *r = ctx;
-
-	return tunnel_verdict_changed(r->t, r->diff, MUX_UDP, a, r->port);
-}
-
-static bool held_changed(void *ctx, const struct held *h)
-{
-	const struct reconsidered *r = ctx;
-
-	return tunnel_verdict_changed(r->t, r->diff, MUX_UDP, &h->tuple.dst, h->tuple.dst_port);
-}
-
 uint32_t directs_reconsider(struct tunnel *t, const struct policy_diff *diff)
 {
-	struct reconsidered r = { .t = t, .diff = diff };
-	struct direct *d, *newer;
+	struct mapping *m, *newer;
 	uint32_t n = 0;
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		for (d = t->directs->idle[i].oldest; d; d = newer) {
-			newer = d->newer;
-			r.port = d->dst_port;
-			peers_drop(&d->peers, peer_changed, &r);
-			if (!peer_changed(&r, &d->dst))
+		for (m = t->directs->map.idle[i].oldest; m; m = newer) {
+			newer = m->newer;
+			if (!mapping_reconsider(t, diff, m))
 				continue;
-			direct_free(t, d);
+			direct_free(t, direct_of(m));
 			n++;
 		}
 	}
-	t->counters.udp_dropped += held_drop(&t->directs->held, held_changed, &r);
+	t->counters.udp_dropped += mapping_reconsider_held(t, diff, &t->directs->held);
 	return n;
 }
 
@@ -569,7 +475,7 @@ uint32_t directs_reconsider(struct tunnel *t, const struct policy_diff *diff)
 static uint64_t expire(struct tunnel *t, struct age_list *l, uint64_t idle)
 {
 	while (l->oldest && l->oldest->last + idle <= t->now)
-		direct_free(t, l->oldest);
+		direct_free(t, direct_of(l->oldest));
 	return l->oldest ? l->oldest->last + idle : UINT64_MAX;
 }
 
@@ -579,8 +485,8 @@ uint64_t directs_timer(struct tunnel *t)
 	uint64_t next, n;
 	struct held *h;
 
-	next = expire(t, &ds->idle[false], LIMIT_ASSOC_IDLE_US);
-	n = expire(t, &ds->idle[true], LIMIT_ASSOC_DNS_US);
+	next = expire(t, &ds->map.idle[false], LIMIT_ASSOC_IDLE_US);
+	n = expire(t, &ds->map.idle[true], LIMIT_ASSOC_DNS_US);
 	if (n < next)
 		next = n;
 	while ((h = ds->held.head) && h->since + DIRECT_WAIT_US <= t->now) {

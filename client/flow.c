@@ -164,13 +164,10 @@ void flows_free(struct flows *fs)
 
 static void __attribute__((noinline)) log_open(struct tunnel *t, const struct ns_tuple *tuple)
 {
-	struct policy_query q = { .proto = MUX_TCP, .dst = tuple->dst, .port = tuple->dst_port,
-				  .in_tun = true, .service4 = t->env.service4,
-				  .service6 = t->env.service6 };
 	char src[ADDR_STRLEN], dst[ADDR_STRLEN];
 	struct policy_answer a;
 
-	policy_decide(t->env.profile, &q, &a);
+	tunnel_verdict(t, MUX_TCP, &tuple->dst, tuple->dst_port, &a);
 	LOG(LOG_LVL_SESSION, "flow.open", "tcp %s port %u to %s port %u: %s, %s",
 	    addr_format(&tuple->src, src), tuple->src_port,
 	    addr_format(&tuple->dst, dst), tuple->dst_port, verdict_name(a.verdict), a.reason);

@@ -234,6 +234,17 @@ void tunnel_free(struct tunnel *t)
 	free(t);
 }
 
+void tunnel_verdict(const struct tunnel *t, uint8_t proto, const struct ipaddr *dst,
+		    uint16_t port, struct policy_answer *out)
+{
+	struct policy_query q = { .proto = proto, .dst = *dst,
+				  .port = proto == MUX_TCP || proto == MUX_UDP ? port : 0,
+				  .in_tun = true, .service4 = t->env.service4,
+				  .service6 = t->env.service6 };
+
+	policy_decide(t->env.profile, &q, out);
+}
+
 bool tunnel_verdict_changed(const struct tunnel *t, const struct policy_diff *d, uint8_t proto,
 			    const struct ipaddr *dst, uint16_t port)
 {

@@ -2,8 +2,9 @@
 /*
  * tunnel_priv.h - what the files of the tunnel share.  Private to
  * tunnel.c (joins all), flow.c (TCP), assoc.c (UDP and echo through the
- * tunnel), direct.c (UDP beside it), dnsfwd.c and dnsname.c (the forwarder),
- * peers.c (who may answer) and held.c (datagrams that wait).
+ * tunnel), direct.c (UDP beside it), mapping.c (the ports of apps, for both),
+ * dnsfwd.c and dnsname.c (the forwarder), peers.c (who may answer) and held.c
+ * (datagrams that wait).
  */
 #ifndef APPTUNNEL_TUNNEL_PRIV_H
 #define APPTUNNEL_TUNNEL_PRIV_H
@@ -46,6 +47,10 @@ struct tunnel {
 
 /* Is @a the forwarder's address? */
 bool tunnel_is_service(const struct tunnel *t, const struct ipaddr *a);
+
+/* The profile's verdict on this traffic, which came out of the TUN */
+void tunnel_verdict(const struct tunnel *t, uint8_t proto, const struct ipaddr *dst,
+		    uint16_t port, struct policy_answer *out);
 
 /* The profile changes: is the verdict on this traffic another one? */
 bool tunnel_verdict_changed(const struct tunnel *t, const struct policy_diff *d, uint8_t proto,
