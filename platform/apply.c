@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * apply.c - the plan meets the kernel: announce in the journal, do, read back.
+ * One change of it is apply_item.c.
  */
 #include "platform/apply.h"
 
@@ -12,17 +13,9 @@
 
 #include "platform/apply_priv.h"
 #include "platform/dns_file.h"
-#include "platform/fnv.h"
 
 #define BATCH		256	/* routes and rules that share one sync of the journal */
-#define OPEN_LINE	160	/* bytes of an "add element" line */
 #define COMPACT_MIN	1024	/* dead records that are not worth a rewrite */
-
-/* The TUN that apply_tunnel() hands to its caller. */
-struct tun_out {
-	int fd;
-	bool vnet_hdr;
-};
 
 struct apply *apply_new(const struct sys_ops *ops, void *ctx,
 			const char *state_dir, const char *stem,
@@ -63,185 +56,6 @@ int apply_resolv_snapshot(struct apply *a, const char *resolv_conf)
 	return err ? err : dns_file_snapshot(a->dir, resolv_conf);
 }
 
-/* ---- one change ------------------------------------------------------------------------- */
-
-/* of the rule set without what Sentry gave; 0: not known */
-static uint64_t nft_sum(const struct plan *plan)
-{
-	char *text = malloc(PLAN_NFT_MAX);
-	struct plan bare = *plan;
-	uint64_t sum = 0;
-
-	bare.offer = NULL;
-	if (text && plan_nft_text(&bare, text, PLAN_NFT_MAX) >= 0)
-		sum = fnv_bytes(FNV_START, text, strlen(text));
-	free(text);
-	return sum;
-}
-
-static void say_item(struct apply *a, const struct plan *plan, const struct plan_item *i);
-
-/* the rule set with the connections that are open already, in one transaction */
-static int do_nft(struct apply *a, const struct plan *plan)
-{
-	size_t size = PLAN_NFT_MAX + APPLY_INBOUND_MAX * OPEN_LINE, len;
-	char *text = malloc(size), l[ADDR_STRLEN], p[ADDR_STRLEN];
-	int n, err;
-
-	if (!text)
-		return -ENOMEM;
-	n = plan_nft_text(plan, text, PLAN_NFT_MAX);
-	if (n < 0) {
-		free(text);
-		return n;
-	}
-	len = (size_t)n;
-	for (size_t k = 0; plan->profile->allow_inbound && k < a->j->n &&
-	     size - len > OPEN_LINE; k++) {
-		const struct plan_item *i = &a->j->recs[k].item;
-
-		if (i->kind != PLAN_INBOUND || a->j->recs[k].gone)
-			continue;
-		len += (size_t)snprintf(text + len, size - len,
-					"add element inet %s open%u { %s . %u . %s . %u }\n",
-					plan->names.nft, i->family,
-					addr_format(&i->prefix.addr, p), i->dport,
-					addr_format(&i->from, l), i->sport);
-	}
-	err = a->ops->nft(a->ctx, text);
-	free(text);
-	/* what was tried and failed is not what stands: look again next time */
-	a->nft_sum = err ? 0 : nft_sum(plan);
-	return err;
-}
-
-int apply_nft_again(struct apply *a, const struct plan *plan, bool force, char *why, size_t size)
-{
-	uint64_t sum = nft_sum(plan);
-	int err;
-
-	if (!force && sum && sum == a->nft_sum)
-		return 0;
-	for (size_t k = 0; k < plan->n; k++)
-		if (plan->items[k].kind == PLAN_NFT)
-			say_item(a, plan, &plan->items[k]);
-	err = do_nft(a, plan);
-	if (err)
-		snprintf(why, size, "nft: %s", strerror(-err));
-	return err;
-}
-
-static int do_guard(struct apply *a, const struct plan *plan, const struct plan_item *i)
-{
-	const char *t = plan->names.nft;
-	char text[256], addr[ADDR_STRLEN];
-	int n;
-
-	addr_format(&i->prefix.addr, addr);
-	n = snprintf(text, sizeof(text), "add element inet %s tunnel%u { %s }\n", t, i->family,
-		     addr);
-	if (i->family == 4)
-		snprintf(text + n, sizeof(text) - (size_t)n,
-			 "add element arp %s tunnel4 { %s }\n", t, addr);
-	return a->ops->nft(a->ctx, text);
-}
-
-static char *resolv_text(const struct plan *plan)
-{
-	char *text = malloc(PLAN_RESOLV_MAX);
-
-	if (text && plan_resolv_text(plan, text, PLAN_RESOLV_MAX) < 0) {
-		free(text);
-		return NULL;
-	}
-	return text;
-}
-
-static int do_dns(struct apply *a, const struct plan *plan, size_t index)
-{
-	char *text = resolv_text(plan);
-	int err;
-
-	if (!text)
-		return -ENOMEM;
-	err = dns_file_write(a->dir, a->stem, plan->names.resolv_conf, text);
-	free(text);
-	if (!err)
-		err = journal_mark(a->j, index, '=');
-	return err ? err : journal_sync(a->j);
-}
-
-static int do_rec(struct apply *a, const struct plan *plan, size_t index, struct tun_out *t)
-{
-	const struct plan_names *n = &plan->names;
-	const struct plan_item *i = &a->j->recs[index].item;
-	uint32_t old;
-	int err;
-
-	switch ((enum plan_kind)i->kind) {
-	case PLAN_SYSCTL:
-		return a->ops->sysctl_set(a->ctx, i->path, i->value);
-	case PLAN_NFT:
-		return do_nft(a, plan);
-	case PLAN_RULE_MAIN:
-		err = a->ops->rule(a->ctx, true, i, n);
-		return err == -EEXIST && apply_other_has(a, i, &old) ? 0 : err;
-	case PLAN_RULE:
-	case PLAN_INBOUND:
-		return a->ops->rule(a->ctx, true, i, n);
-	case PLAN_SHADOW:
-	case PLAN_THROW:
-	case PLAN_ROUTE:
-		return a->ops->route(a->ctx, true, i, n);
-	case PLAN_TUN:
-		return t ? a->ops->tun(a->ctx, n, &t->fd, &t->vnet_hdr) : -EINVAL;
-	case PLAN_LINK:
-		return a->ops->link(a->ctx, i, n);
-	case PLAN_GUARD:
-		return do_guard(a, plan, i);
-	case PLAN_ADDR:
-		return a->ops->addr(a->ctx, true, i, n);
-	case PLAN_DNS:
-		return do_dns(a, plan, index);
-	case PLAN_KINDS:
-		break;
-	}
-	return -EINVAL;
-}
-
-/*
- * A machine without IPv6 has nothing to lock, and one where it is switched off
- * for new interfaces keeps the shadow: neither is a failure.
- */
-static bool may_lack(const struct plan_item *i, int err)
-{
-	if (i->family != 6)
-		return false;
-	if (err == -EAFNOSUPPORT || err == -EOPNOTSUPP)
-		return true;
-	if (i->kind == PLAN_SYSCTL)
-		return err == -ENOENT;
-	return (i->kind == PLAN_ADDR || i->kind == PLAN_ROUTE) && err == -EACCES;
-}
-
-static void explain(const struct plan *plan, const struct plan_item *i, int err, char *why,
-		    size_t size)
-{
-	char line[PLAN_LINE_MAX];
-
-	if (plan_item_text(plan, i, line, sizeof(line)) < 0)
-		line[0] = '\0';
-	snprintf(why, size, "%s: %s", line, strerror(-err));
-}
-
-static void say_item(struct apply *a, const struct plan *plan, const struct plan_item *i)
-{
-	char line[PLAN_LINE_MAX + 8] = "[#] ";
-
-	if (plan_item_text(plan, i, line + 4, sizeof(line) - 4) > 0)
-		a->say(a->say_arg, line);
-}
-
 /* ---- many changes ------------------------------------------------------------------------ */
 
 static bool in_batch(const struct plan_item *i)
@@ -270,7 +84,7 @@ static int announce(struct apply *a, const struct plan *plan, const struct plan_
 	if (i->kind == PLAN_SYSCTL) {
 		err = a->ops->sysctl_get(a->ctx, i->path, &old);
 		if (err)
-			return may_lack(i, err) ? 0 : err;
+			return item_may_lack(i, err) ? 0 : err;
 		/* another profile's journal knows what stood there before both */
 		if (!apply_other_has(a, i, &old) && old == i->value)
 			return 0;
@@ -308,7 +122,7 @@ static int run_batch(struct apply *a, const struct plan *plan,
 
 		if (r < 0) {
 			snprintf(why, size, "announcing it in the journal: ");
-			explain(plan, items[k], r, why + strlen(why), size - strlen(why));
+			item_explain(plan, items[k], r, why + strlen(why), size - strlen(why));
 			retract(a, first);
 			return r;
 		}
@@ -321,16 +135,16 @@ static int run_batch(struct apply *a, const struct plan *plan,
 		return err;
 	}
 	for (k = 0; k < n; k++) {
-		say_item(a, plan, items[k]);
+		item_say(a, plan, items[k]);
 		if (held[k])
 			continue;
-		err = do_rec(a, plan, at, t);
-		if (err && may_lack(items[k], err)) {
+		err = item_do(a, plan, at, t);
+		if (err && item_may_lack(items[k], err)) {
 			(void)journal_mark(a->j, at, '-');
 			err = 0;
 		}
 		if (err) {
-			explain(plan, items[k], err, why, size);
+			item_explain(plan, items[k], err, why, size);
 			/* what exists is not ours; else it may be half done */
 			retract(a, err == -EEXIST ? at : at + 1);
 			return err;
@@ -377,27 +191,14 @@ int apply_redo(struct apply *a, const struct plan *plan, size_t index, char *why
 {
 	int err;
 
-	say_item(a, plan, &a->j->recs[index].item);
-	err = do_rec(a, plan, index, NULL);
+	item_say(a, plan, &a->j->recs[index].item);
+	err = item_do(a, plan, index, NULL);
 	if (err)
-		explain(plan, &a->j->recs[index].item, err, why, size);
+		item_explain(plan, &a->j->recs[index].item, err, why, size);
 	return err;
 }
 
 /* ---- reading back ------------------------------------------------------------------------ */
-
-static int look(struct apply *a, const struct plan *plan, const struct journal_rec *r)
-{
-	char *text;
-	int err;
-
-	if (r->item.kind != PLAN_DNS)
-		return a->ops->present(a->ctx, &r->item, &plan->names);
-	text = resolv_text(plan);
-	err = text ? dns_file_present(a->stem, plan->names.resolv_conf, text) : -ENOMEM;
-	free(text);
-	return err;
-}
 
 /*
  * Does the machine hold what the journal says of @stages?  What somebody removed
@@ -419,16 +220,16 @@ int apply_read_back(struct apply *a, const struct plan *plan, unsigned int stage
 
 			if (a->j->recs[k].gone || !(stages & 1u << i->stage))
 				continue;
-			err = look(a, plan, &a->j->recs[k]);
+			err = item_look(a, plan, &a->j->recs[k]);
 			if (err == -ENOENT && !round && i->kind != PLAN_TUN &&
 			    i->kind != PLAN_DNS) {
-				say_item(a, plan, i);
-				(void)do_rec(a, plan, k, NULL);	/* judged in the next round */
+				item_say(a, plan, i);
+				(void)item_do(a, plan, k, NULL);	/* judged in the next round */
 				mended = true;
 			} else if (err) {
 				snprintf(why, size, "read back, and not found: ");
 				len = strlen(why);
-				explain(plan, i, err, why + len, size - len);
+				item_explain(plan, i, err, why + len, size - len);
 				return err == -ENOENT ? -EIO : err;
 			}
 		}
@@ -437,31 +238,6 @@ int apply_read_back(struct apply *a, const struct plan *plan, unsigned int stage
 }
 
 /* ---- the two stages ---------------------------------------------------------------------- */
-
-/* connections from outside that the plan would lead into the tunnel */
-static int run_inbound(struct apply *a, const struct plan *plan, char *why, size_t size)
-{
-	struct plan_item *items;
-	int n, kept = 0, err = 0;
-
-	if (!plan->profile->allow_inbound)
-		return 0;
-	items = calloc(APPLY_INBOUND_MAX, sizeof(*items));
-	if (!items)
-		return -ENOMEM;
-	n = a->ops->connections(a->ctx, items, APPLY_INBOUND_MAX);
-	if (n < 0) {
-		err = n;
-		snprintf(why, size, "listing the open connections: %s", strerror(-err));
-	}
-	for (int k = 0; k < n; k++)
-		if (plan_covers(plan, &items[k].prefix.addr))
-			items[kept++] = items[k];
-	if (!err)
-		err = run_items(a, plan, items, (size_t)kept, PLAN_LOCK, NULL, why, size);
-	free(items);
-	return err;
-}
 
 int apply_lock(struct apply *a, const struct plan *plan, char *why, size_t size)
 {
@@ -501,8 +277,8 @@ int apply_lock(struct apply *a, const struct plan *plan, char *why, size_t size)
 			 "is changed, for it could not be undone", a->state_dir, strerror(-err));
 		return err == -EEXIST ? -EIO : err;
 	}
-	err = run_inbound(a, plan, why, size);
-	if (!err)
+	err = apply_inbound(a, plan, NULL, 0, why, size);
+	if (err >= 0)
 		err = run_items(a, plan, plan->items, plan->n, PLAN_LOCK, NULL, why, size);
 	if (!err)
 		err = apply_read_back(a, plan, 1u << PLAN_LOCK, why, size);

@@ -110,31 +110,6 @@ static bool pick_lock(const struct change *c, const struct plan_item *i)
 	return i->kind != PLAN_SHADOW || !c->has_tun || !leads_now(c, i);
 }
 
-/* Connections from outside, older than the lock, that the new plan would take. */
-static int run_inbound(struct change *c, bool *some)
-{
-	struct plan_item *items;
-	int n, kept = 0, err;
-
-	if (!c->plan->profile->allow_inbound)
-		return 0;
-	items = calloc(APPLY_INBOUND_MAX, sizeof(*items));
-	if (!items)
-		return -ENOMEM;
-	n = c->a->ops->connections(c->a->ctx, items, APPLY_INBOUND_MAX);
-	for (int k = 0; k < n; k++) {
-		if (plan_covers(c->plan, &items[k].prefix.addr) && !leads_now(c, &items[k]) &&
-		    journal_find(c->a->j, &items[k], 0) < 0)
-			items[kept++] = items[k];
-	}
-	if (n < 0)
-		snprintf(c->why, c->size, "listing the open connections: %s", strerror(-n));
-	err = n < 0 ? n : apply_items(c->a, c->plan, items, (size_t)kept, c->why, c->size);
-	free(items);
-	*some = kept > 0;
-	return err;
-}
-
 /* One thing of the kernel that moves from one stage to the other ([lock] Mode):
  * only the journal learns of it. */
 static int adopt(struct change *c)
@@ -164,18 +139,19 @@ static int adopt(struct change *c)
 
 static int change_lock(struct change *c)
 {
-	bool inbound = false;
-	int err;
+	int inbound = 0, err;
 
 	err = adopt(c);
-	if (!err)
-		err = run_inbound(c, &inbound);
+	if (!err) {
+		inbound = apply_inbound(c->a, c->plan, c->old, c->n, c->why, c->size);
+		err = inbound < 0 ? inbound : 0;
+	}
 	if (!err)
 		err = run_picked(c, pick_stays_direct);
 	if (!err)
 		err = run_picked(c, pick_lock);
 	if (!err)
-		err = apply_nft_again(c->a, c->plan, inbound, c->why, c->size);
+		err = apply_nft_again(c->a, c->plan, inbound > 0, c->why, c->size);
 	return err;
 }
 
