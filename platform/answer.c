@@ -146,12 +146,12 @@ static void connect_request(struct daemon *d, struct client *c)
 	int n;
 
 	if (c->req.profile[0]) {
-		supervise_connect(d, c, c->req.profile);
+		connect_profile(d, c, c->req.profile);
 		return;
 	}
 	n = files_list(d->o.profile_dir, stems);
 	if (n == 1) {
-		supervise_connect(d, c, stems[0]);
+		connect_profile(d, c, stems[0]);
 	} else if (n <= 0) {
 		client_say(c, "err", "apptunnel: no profile in %s", d->o.profile_dir);
 		client_exit(c, EXIT_NO_PROFILE);

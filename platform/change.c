@@ -219,15 +219,15 @@ static int send_all(struct slot *s, const struct identity *id)
 		{ HELPER_FILE_CERTIFICATE, id->certificate }, { HELPER_FILE_KEY, id->key },
 		{ HELPER_FILE_CHAIN, id->chain }, { HELPER_FILE_CA, id->ca },
 	};
-	int err = serve_file(s, HELPER_FILE_PROFILE, 0, ch->next.sealed);
+	int err = engine_file(s, HELPER_FILE_PROFILE, 0, ch->next.sealed);
 
 	for (size_t i = 0; !err && ch->flags && i < sizeof(files) / sizeof(files[0]); i++) {
 		if (files[i].fd >= 0)
-			err = serve_file(s, files[i].file, 0, files[i].fd);
+			err = engine_file(s, files[i].file, 0, files[i].fd);
 	}
 	for (unsigned int i = 0; !err && ch->flags && i < PROFILE_MAX_PINS; i++) {
 		if (id->pins[i] >= 0)
-			err = serve_file(s, HELPER_FILE_PIN, i, id->pins[i]);
+			err = engine_file(s, HELPER_FILE_PIN, i, id->pins[i]);
 	}
 	msg.u.reload.flags = ch->flags;
 	return err ? err : helper_send(s->sock, &msg, NULL, 0);
@@ -275,13 +275,13 @@ void change_start(struct daemon *d, struct slot *s, struct candidate *c)
 		goto fail;
 	}
 	exit = EXIT_CONFLICT;
-	if (supervise_overlap(d, s, ch->next.profile, why, sizeof(why)))
+	if (connect_overlap(d, s, ch->next.profile, why, sizeof(why)))
 		goto fail;
 	ch->stamp = files_identity_stamp(&id);
 	if (ch->stamp != s->stamp || !session_same(s->profile, ch->next.profile))
 		ch->flags |= RELOAD_SESSION;
 	exit = EXIT_SYSTEM;
-	slot_store(s);
+	connect_store(s);
 	err = ch->next.source == CANDIDATE_BACK ? 0 :
 	      store_put(d->o.state_dir, s->stem, STORE_STAGED, ch->next.text, ch->next.is_signed);
 	if (!err)

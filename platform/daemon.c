@@ -183,7 +183,7 @@ static void signals_ready(struct daemon *d)
 			break;
 		case SIGHUP:	/* profiles are read when they are connected */
 		case SIGUSR2:	/* asks for a new dial */
-			serve_network(d);
+			engine_network(d);
 			break;
 		case SIGUSR1:
 			answer_dump(d);
@@ -227,7 +227,7 @@ static void run_timers(struct daemon *d)
 	}
 	if (d->now >= d->net_at) {
 		d->net_at = DAEMON_NEVER;
-		serve_network(d);
+		engine_network(d);
 	}
 	debuglog_timer(d);
 	review_timer(d);

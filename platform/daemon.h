@@ -431,10 +431,9 @@ int parse_result(struct slot *s);
  */
 int parse_taken(const struct daemon *d, const struct slot *s);
 
-/* ---- supervise.c: profiles and engines ----------------------------------- */
+/* ---- supervise.c: the slots ----------------------------------------------- */
 
 void supervise_init(struct daemon *d);
-void supervise_connect(struct daemon *d, struct client *c, const char *stem);
 void supervise_disconnect(struct daemon *d, struct client *c, struct slot *s);
 /* a client that waits is gone, was interrupted, or waited long enough */
 void supervise_interrupted(struct daemon *d, struct client *c);
@@ -450,30 +449,45 @@ void slot_timer(struct daemon *d, struct slot *s);
  */
 void slot_end(struct daemon *d, struct slot *s, int exit, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
-/* supervise_overlap() - is another profile connected whose routes @p has, too?  @why */
-bool supervise_overlap(struct daemon *d, const struct slot *s, const struct profile *p, char *why,
-		       size_t size);
 /* slot_kill() - end the engine by force; it is started again while it is wanted */
 void slot_kill(struct slot *s);
-/* slot_store() - what is in use is the store's active copy from here on */
-void slot_store(struct slot *s);
+/* slot_free() - forget all of it: nothing is changed, or all is undone, and no child lives */
+void slot_free(struct slot *s);
 /* slot_say() - one line to each client that waits for this slot.  Return: was there any? */
 bool slot_say(struct slot *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* ---- serve.c: the engines' messages -------------------------------------- */
+/* ---- connect.c: from the request to the lock ------------------------------- */
 
-/* serve_start() - send what starts an engine, as far as its socket takes it */
-void serve_start(struct daemon *d, struct slot *s);
+void connect_profile(struct daemon *d, struct client *c, const char *stem);
+/* connect_parsed() - the parser ended; @status as of waitpid(2) */
+void connect_parsed(struct daemon *d, struct slot *s, int status);
+/* connect_overlap() - is another profile connected whose routes @p has, too?  @why */
+bool connect_overlap(struct daemon *d, const struct slot *s, const struct profile *p, char *why,
+		     size_t size);
+/* connect_store() - what is in use is the store's active copy from here on */
+void connect_store(struct slot *s);
+
+/* ---- engine_child.c: an engine's start, end and messages ------------------- */
+
+/* engine_start() - fork one for a locked slot, and engine_feed(); if it cannot be, later */
+void engine_start(struct daemon *d, struct slot *s);
+/* engine_ended() - it did, unasked; @status as of waitpid(2).  The lock stays */
+void engine_ended(struct daemon *d, struct slot *s, int status);
+/* engine_feed() - send what starts an engine, as far as its socket takes it */
+void engine_feed(struct daemon *d, struct slot *s);
+/* engine_file() - one file to a running engine.  0 or a negative errno */
+int engine_file(struct slot *s, enum helper_file file, unsigned int index, int fd);
+/* engine_tell() - a message without content (DIAL, STOP).  0 or a negative errno */
+int engine_tell(struct slot *s, enum helper_type type);
+/* engine_network() - snapshots anew, and HELPER_NETWORK, to all engines */
+void engine_network(struct daemon *d);
+/* engine_close() - forget the connection to the engine and what was not sent */
+void engine_close(struct slot *s);
+
+/* ---- serve.c: what an engine asks for -------------------------------------- */
+
 void serve_ready(struct daemon *d, struct slot *s, short revents);
 short serve_events(const struct slot *s);
-/* serve_network() - snapshots anew, and HELPER_NETWORK, to all engines */
-void serve_network(struct daemon *d);
-/* serve_file() - one file to a running engine.  0 or a negative errno */
-int serve_file(struct slot *s, enum helper_file file, unsigned int index, int fd);
-/* serve_close() - forget the connection to the engine and what was not sent */
-void serve_close(struct slot *s);
-/* serve_simple() - a message without content (DIAL, STOP).  0 or a negative errno */
-int serve_simple(struct slot *s, enum helper_type type);
 
 /* ---- netmon.c ------------------------------------------------------------ */
 

@@ -187,7 +187,7 @@ void debuglog_request(struct daemon *d, struct client *c)
 		if (on && runs(s) && d->debuglog.fds[i] < 0 && !err)
 			err = give_file(d, s);
 		else if (!on && d->debuglog.fds[i] >= 0) {
-			if (runs(s) && serve_simple(s, HELPER_LOG_END) < 0)
+			if (runs(s) && engine_tell(s, HELPER_LOG_END) < 0)
 				err = -EAGAIN;	/* it is told by switching once more */
 			else
 				forget(d, s);

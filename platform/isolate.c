@@ -11,9 +11,11 @@
 #include <grp.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define ENGINE_FILE_MAX	(256u << 20)	/* bytes: a debug log that nobody rotates in time */
@@ -155,4 +157,12 @@ pid_t isolate_spawn(const struct isolate_child *c)
 	if (pid == 0)
 		child_run(c, parent);
 	return pid < 0 ? -errno : pid;
+}
+
+void isolate_how_ended(int status, char *buf, size_t size)
+{
+	if (WIFSIGNALED(status))
+		snprintf(buf, size, "was killed by signal %d", WTERMSIG(status));
+	else
+		snprintf(buf, size, "ended with %d", WEXITSTATUS(status));
 }

@@ -40,4 +40,7 @@ pid_t isolate_spawn(const struct isolate_child *c);
 #define ISOLATE_EXIT_SETUP	126
 #define ISOLATE_EXIT_EXEC	127
 
+/* isolate_how_ended() - @status, as of waitpid(2), in words: "ended with 1" */
+void isolate_how_ended(int status, char *buf, size_t size);
+
 #endif

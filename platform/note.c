@@ -41,7 +41,7 @@ void note_tell(struct slot *s)
 	fd = files_memory("notes");
 	if (fd >= 0 && write(fd, text, len) == (ssize_t)len)
 		ro = files_seal(fd);
-	if (ro < 0 || serve_file(s, HELPER_FILE_NOTES, 0, ro) < 0)
+	if (ro < 0 || engine_file(s, HELPER_FILE_NOTES, 0, ro) < 0)
 		report(REPORT_WARNING, "note.unsaid", "%s", s->stem);
 	if (ro >= 0)
 		close(ro);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * serve.c - the daemon's end of helper_msg.h: what starts an engine, and what
- * an engine may ask for.  Whoever sends anything unsound is ended; the lock
- * stays and supervise.c starts a new one.
+ * serve.c - what an engine may ask for and say (helper_msg.h): sockets, what
+ * Sentry offers, its state.  Whoever sends anything unsound is ended; the lock
+ * stays and engine_child.c starts a new one.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
@@ -18,161 +17,44 @@
 #include "platform/report.h"
 #include "platform/usage.h"
 
-/* ---- starting an engine -------------------------------------------------- */
-
-enum {
-	STEP_PROFILE, STEP_CERTIFICATE, STEP_KEY, STEP_CHAIN, STEP_CA, STEP_PINS,
-	STEP_HOSTS = STEP_PINS + PROFILE_MAX_PINS, STEP_RESOLV, STEP_START, STEPS
-};
-
-static void step_file(struct helper_msg *msg, int file, unsigned int index)
-{
-	msg->type = HELPER_FILE;
-	msg->u.file.file = (uint8_t)file;
-	msg->u.file.index = (uint8_t)index;
-}
-
-/* The message of step @n.  Return: its descriptor; -1: there is none (a file: left out) */
-static int step_message(struct slot *s, unsigned int n, struct helper_msg *msg)
-{
-	memset(msg, 0, sizeof(*msg));
-	if (n >= STEP_PINS && n < STEP_HOSTS) {
-		step_file(msg, HELPER_FILE_PIN, n - STEP_PINS);
-		return s->files.pins[n - STEP_PINS];
-	}
-	switch (n) {
-	case STEP_PROFILE:
-		step_file(msg, HELPER_FILE_PROFILE, 0);
-		return s->sealed;
-	case STEP_CERTIFICATE:
-		step_file(msg, HELPER_FILE_CERTIFICATE, 0);
-		return s->files.certificate;
-	case STEP_KEY:
-		step_file(msg, HELPER_FILE_KEY, 0);
-		return s->files.key;
-	case STEP_CHAIN:
-		step_file(msg, HELPER_FILE_CHAIN, 0);
-		return s->files.chain;
-	case STEP_CA:
-		step_file(msg, HELPER_FILE_CA, 0);
-		return s->files.ca;
-	case STEP_HOSTS:
-		step_file(msg, HELPER_FILE_HOSTS, 0);
-		return s->hosts;
-	case STEP_RESOLV:
-		step_file(msg, HELPER_FILE_RESOLV, 0);
-		return s->resolv;
-	case STEP_START:
-		break;
-	}
-	msg->type = HELPER_START;
-	msg->u.start.service4 = s->plan.names.service4;
-	msg->u.start.service6 = s->plan.names.service6;
-	snprintf(msg->u.start.tun, sizeof(msg->u.start.tun), "%s", s->plan.names.tun);
-	return -1;
-}
-
-static void close_snapshots(struct slot *s)
-{
-	if (s->hosts >= 0)
-		close(s->hosts);
-	if (s->resolv >= 0)
-		close(s->resolv);
-	s->hosts = s->resolv = -1;
-}
-
-/* Whichever cannot be opened is missing: the engine resolves without it. */
-static void open_snapshots(struct daemon *d, struct slot *s)
-{
-	close_snapshots(s);
-	s->hosts = open(d->o.hosts, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	s->resolv = apply_resolv_snapshot(s->apply, d->o.resolv_conf);
-	if (s->resolv < 0)
-		s->resolv = -1;
-}
-
-void serve_start(struct daemon *d, struct slot *s)
-{
-	struct helper_msg msg;
-	int fd, err;
-
-	if (s->step == 0)
-		open_snapshots(d, s);
-	for (; s->step < STEPS; s->step++) {
-		fd = step_message(s, s->step, &msg);
-		if (fd < 0 && msg.type == HELPER_FILE)
-			continue;
-		err = helper_send(s->sock, &msg, &fd, fd >= 0);
-		if (err == -EAGAIN)
-			return;		/* POLLOUT brings us back */
-		if (err) {
-			report(REPORT_ERROR, "engine.start", "%s: %s", s->stem, strerror(-err));
-			slot_kill(s);
-			return;
-		}
-	}
-	s->started = true;
-	files_close_identity(&s->files);
-	close_snapshots(s);
-	debuglog_start(d, s);
-	usage_start(d, s);
-	if (note_find(d, s->stem)[0])
-		note_tell(s);
-}
-
-int serve_file(struct slot *s, enum helper_file file, unsigned int index, int fd)
-{
-	struct helper_msg msg = { 0 };
-
-	step_file(&msg, (int)file, index);
-	return helper_send(s->sock, &msg, &fd, 1);
-}
-
-/* What an engine said last is read when it has ended already. */
-static void last_words(struct slot *s)
-{
-	int fds[HELPER_MAX_FDS], n;
-	struct usage_totals usage;
-	struct helper_msg msg;
-	bool told = false;
-
-	for (n = 0; n < DAEMON_WORDS_BURST && helper_recv(s->sock, &msg, fds) > 0; n++) {
-		while (msg.n_fds)
-			close(fds[--msg.n_fds]);
-		if (msg.type == HELPER_USAGE) {
-			usage = msg.u.usage;
-			told = true;
-		}
-	}
-	if (told)
-		usage_report(s->d, s, &usage);
-}
-
-void serve_close(struct slot *s)
-{
-	if (s->sock >= 0 && s->started)
-		last_words(s);
-	if (s->sock >= 0)
-		close(s->sock);
-	s->sock = -1;
-	s->started = false;
-	debuglog_stop(s->d, s);
-	files_close_identity(&s->files);
-	close_snapshots(s);
-}
-
-int serve_simple(struct slot *s, enum helper_type type)
-{
-	struct helper_msg msg = { .type = (uint16_t)type };
-
-	return helper_send(s->sock, &msg, NULL, 0);
-}
-
 /* End it, and do nothing more of what it still asks for. */
 static void engine_useless(struct slot *s)
 {
 	slot_kill(s);
-	serve_close(s);
+	engine_close(s);
+}
+
+/* ---- what an engine gone mad can cost ------------------------------------- */
+
+/* A bucket of tokens, filled by @rate a second up to @burst. */
+static void bucket_fill(uint32_t *tokens, uint64_t *at, uint32_t burst, uint32_t rate, uint64_t now)
+{
+	uint64_t more = (now - *at) * rate / 1000;
+
+	if (!more)
+		return;
+	*tokens = *tokens + more > burst ? burst : *tokens + (uint32_t)more;
+	*at = now;
+}
+
+/* Sockets.  Return: how many of @want */
+static uint32_t tokens_take(struct slot *s, uint32_t want, uint64_t now)
+{
+	bucket_fill(&s->tokens, &s->tokens_at, DAEMON_SOCKETS_BURST, DAEMON_SOCKETS_S, now);
+	if (want > s->tokens)
+		want = s->tokens;
+	s->tokens -= want;
+	return want;
+}
+
+/* What costs the daemon's time and its log's lines. */
+static bool words_take(struct slot *s, uint32_t cost, uint64_t now)
+{
+	bucket_fill(&s->words, &s->words_at, DAEMON_WORDS_BURST, DAEMON_WORDS_S, now);
+	if (cost > s->words)
+		return false;
+	s->words -= cost;
+	return true;
 }
 
 /* ---- sockets ------------------------------------------------------------- */
@@ -193,38 +75,6 @@ static int socket_make(uint8_t kind, uint8_t family, uint32_t mark)
 		return err;
 	}
 	return fd;
-}
-
-/* A second bucket, for what costs the daemon's time and its log's lines. */
-static bool words_take(struct slot *s, uint32_t cost, uint64_t now)
-{
-	uint64_t more = (now - s->words_at) * DAEMON_WORDS_S / 1000;
-
-	if (more) {
-		s->words = s->words + more > DAEMON_WORDS_BURST ? DAEMON_WORDS_BURST :
-			   s->words + (uint32_t)more;
-		s->words_at = now;
-	}
-	if (cost > s->words)
-		return false;
-	s->words -= cost;
-	return true;
-}
-
-/* A bucket of tokens: what an engine gone mad can cost. */
-static uint32_t tokens_take(struct slot *s, uint32_t want, uint64_t now)
-{
-	uint64_t more = (now - s->tokens_at) * DAEMON_SOCKETS_S / 1000;
-
-	if (more) {
-		s->tokens = s->tokens + more > DAEMON_SOCKETS_BURST ? DAEMON_SOCKETS_BURST :
-			    s->tokens + (uint32_t)more;
-		s->tokens_at = now;
-	}
-	if (want > s->tokens)
-		want = s->tokens;
-	s->tokens -= want;
-	return want;
 }
 
 static void serve_sockets(struct daemon *d, struct slot *s, const struct helper_msg *m)
@@ -420,7 +270,7 @@ static void serve_state(struct daemon *d, struct slot *s, const struct helper_ms
 	switch (state) {
 	case SESSION_UP:
 		s->was_up = true;
-		slot_store(s);
+		connect_store(s);
 		say_up(s);
 		break;
 	case SESSION_REFUSED:
@@ -480,7 +330,7 @@ static bool serve_message(struct daemon *d, struct slot *s)
 		/* nothing more from here; its end comes as a signal */
 		if (s->phase == SLOT_RUNNING || got < 0)
 			slot_kill(s);
-		serve_close(s);
+		engine_close(s);
 		return false;
 	}
 	if (s->phase != SLOT_RUNNING) {
@@ -492,8 +342,7 @@ static bool serve_message(struct daemon *d, struct slot *s)
 	if (why) {
 		report(REPORT_ERROR, "engine.unsound", "%s: the engine %s: ending it", s->stem,
 		       why);
-		slot_kill(s);
-		serve_close(s);
+		engine_useless(s);
 		return false;
 	}
 	switch (msg.type) {
@@ -530,32 +379,9 @@ void serve_ready(struct daemon *d, struct slot *s, short revents)
 	int n = 0;
 
 	if ((revents & POLLOUT) && s->phase == SLOT_RUNNING && !s->started)
-		serve_start(d, s);
+		engine_feed(d, s);
 	if (revents & (POLLIN | POLLHUP | POLLERR)) {
 		while (s->sock >= 0 && n++ < DAEMON_MESSAGES && serve_message(d, s))
 			;
-	}
-}
-
-void serve_network(struct daemon *d)
-{
-	struct helper_msg msg;
-	unsigned int i, n;
-	int fd;
-
-	for (i = 0; i < NAMES_MAX_PROFILES; i++) {
-		struct slot *s = &d->slots[i];
-
-		if (s->phase != SLOT_RUNNING || !s->started)
-			continue;
-		open_snapshots(d, s);
-		for (n = STEP_HOSTS; n <= STEP_RESOLV; n++) {
-			fd = step_message(s, n, &msg);
-			if (fd >= 0 && helper_send(s->sock, &msg, &fd, 1) < 0)
-				report(REPORT_WARNING, "network.unsaid", "%s", s->stem);
-		}
-		close_snapshots(s);
-		if (serve_simple(s, HELPER_NETWORK) < 0)
-			report(REPORT_WARNING, "network.unsaid", "%s", s->stem);
 	}
 }
