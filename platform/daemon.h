@@ -346,7 +346,7 @@ void change_over(struct slot *s);
  */
 bool change_offer(struct slot *s, const struct plan_offer *o, int *err, char *why, size_t size);
 
-/* ---- trial.c: apply, confirm, rollback ------------------------------------------------- */
+/* ---- trial.c, trial_ready.c, trial_request.c ------------------------------------------------- */
 
 /* trial_resume() - at the start: what a dead daemon left on trial */
 void trial_resume(struct daemon *d);

@@ -1,38 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trial.c - `profile apply`, `confirm` and `rollback`.
+ * trial.c - a profile on trial, kept or led back.
  *
  * A profile that was applied on trial is active, and the one before it comes
- * back by itself: without a confirmation in time, when readiness is not seen,
- * and when the daemon starts and finds a trial that is over, is of another
- * boot, or whose readiness nobody saw.  The trial is on disk before the profile
- * is in effect.  Only a confirmed profile goes into the profile folder.
+ * back by itself: without a confirmation in time, when readiness is not seen
+ * (trial_ready.c), and when the daemon starts and finds a trial that is over, is
+ * of another boot, or whose readiness nobody saw.  The trial is on disk before
+ * the profile is in effect.  Only a confirmed profile goes into the profile
+ * folder.  `profile apply`, `confirm` and `rollback` are trial_request.c.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "platform/daemon.h"
-#include "platform/isolate.h"
 #include "platform/report.h"
+#include "platform/trial_priv.h"
 #include "platform/versions.h"
 
-#define READY_NAME	"apptunnel-ready"
-#define READY_PAUSE_MS	1000	/* between two attempts */
 #define TRY_AGAIN_MS	200	/* until a rollback can begin */
 #define BACK_PAUSE_MS	5000	/* a rollback that failed is tried again after */
+#define STUCK_PAUSE_MS	10000	/* one that could not begin, after */
 #define COPY		16384
-#define VERSION_STAYS	UINT64_MAX
 #define SLACK_S		60	/* on disk: the change itself takes time, too */
 
-static struct trial *find(struct daemon *d, const char *stem)
+struct trial *trial_find(struct daemon *d, const char *stem)
 {
 	for (int i = 0; i < NAMES_MAX_PROFILES; i++) {
 		if (!strcmp(d->trials[i].stem, stem))
@@ -41,12 +38,12 @@ static struct trial *find(struct daemon *d, const char *stem)
 	return NULL;
 }
 
-static struct trial *make(struct daemon *d, const char *stem)
+struct trial *trial_make(struct daemon *d, const char *stem)
 {
-	struct trial *t = find(d, stem);
+	struct trial *t = trial_find(d, stem);
 
 	if (!t)
-		t = find(d, "");
+		t = trial_find(d, "");
 	if (!t)
 		return NULL;
 	*t = (struct trial){ .deadline = DAEMON_NEVER };
@@ -61,7 +58,7 @@ static void forget(struct trial *t)
 
 bool trial_on(const struct daemon *d, const char *stem)
 {
-	return find((struct daemon *)(uintptr_t)d, stem) != NULL;
+	return trial_find((struct daemon *)(uintptr_t)d, stem) != NULL;
 }
 
 static uint32_t window_ms(const struct trial_terms *t)
@@ -129,7 +126,7 @@ static void install_active(struct daemon *d, const char *stem, struct client *w)
 			   "next connect uses what is there", d->o.profile_dir, strerror(-err));
 }
 
-static void keep(struct daemon *d, struct trial *t, struct client *w)
+void trial_keep(struct daemon *d, struct trial *t, struct client *w)
 {
 	store_accept(d->o.state_dir, t->stem, t->kept.sum);
 	if (store_trial_end(d->o.state_dir, t->stem))
@@ -191,7 +188,7 @@ static void answer_back(struct daemon *d, const char *stem, const char *why)
 	client_exit(w, w->req.verb == CONTROL_ROLLBACK ? 0 : EXIT_TIMEOUT);
 }
 
-static void back(struct daemon *d, struct trial *t, const char *why)
+void trial_back(struct daemon *d, struct trial *t, const char *why)
 {
 	if (t->pid)
 		(void)kill(t->pid, SIGKILL);
@@ -235,7 +232,7 @@ static void back_begin(struct daemon *d, struct trial *t)
 		candidate_free(&c);
 	if (err) {
 		report(REPORT_ERROR, "trial.stuck", "%s: %s", t->stem, strerror(-err));
-		t->try_at = d->now + 10 * READY_PAUSE_MS;
+		t->try_at = d->now + STUCK_PAUSE_MS;
 		return;
 	}
 	t->try_at = DAEMON_NEVER;
@@ -262,7 +259,7 @@ int trial_prepare(struct daemon *d, const struct candidate *c)
 
 static void begin(struct daemon *d, const struct candidate *c, struct client *w)
 {
-	struct trial *t = make(d, c->stem);
+	struct trial *t = trial_make(d, c->stem);
 	char text[256];
 
 	if (!t)		/* as many as there are profiles */
@@ -292,7 +289,7 @@ static void begin(struct daemon *d, const struct candidate *c, struct client *w)
 void trial_begin(struct daemon *d, struct slot *s, const struct candidate *c)
 {
 	struct client *w = candidate_client(d, c->stem);
-	struct trial *t = find(d, c->stem);
+	struct trial *t = trial_find(d, c->stem);
 
 	switch (c->source) {
 	case CANDIDATE_INBOX:
@@ -339,7 +336,7 @@ void trial_offline(struct daemon *d, const struct candidate *c)
 
 void trial_refused(struct daemon *d, const struct candidate *c)
 {
-	struct trial *t = find(d, c->stem);
+	struct trial *t = trial_find(d, c->stem);
 
 	if (c->source == CANDIDATE_BACK && t) {
 		t->try_at = d->now + BACK_PAUSE_MS;	/* it must be had */
@@ -349,101 +346,7 @@ void trial_refused(struct daemon *d, const struct candidate *c)
 		(void)store_trial_end(d->o.state_dir, c->stem);
 }
 
-/* ---- readiness -------------------------------------------------------------------------- */
-
-/* A name that the tunnel's resolvers should know something about. */
-static char *ask_for(struct trial *t, struct slot *s)
-{
-	struct ipaddr a;
-
-	if (t->terms.host[0] && addr_parse(t->terms.host, &a))
-		return t->terms.host;
-	return s->offer.n_search ? s->offer.search[0] : (char *)".";
-}
-
-static void try_one(struct daemon *d, struct trial *t, struct slot *s)
-{
-	char path[PROFILE_PATH_MAX + sizeof(READY_NAME) + 1], service[ADDR_STRLEN], port[8];
-	bool dns = t->left & CONTROL_READY_DNS;
-	char *argv[] = { (char *)READY_NAME, service, s->plan.names.tun,
-			 dns ? ask_for(t, s) : t->terms.host, dns ? NULL : port, NULL };
-	struct isolate_child child = { .path = path, .argv = argv, .uid = d->uid, .gid = d->gid };
-	pid_t pid;
-
-	snprintf(path, sizeof(path), "%s/" READY_NAME, d->o.libexec_dir);
-	snprintf(port, sizeof(port), "%u", t->terms.port);
-	addr_format(&s->plan.names.service4, service);
-	pid = isolate_spawn(&child);
-	if (pid < 0)
-		report(REPORT_ERROR, "ready.unstartable", "%s: %s", t->stem, strerror(-(int)pid));
-	else
-		t->pid = pid;
-}
-
-static void seen(struct daemon *d, struct trial *t, uint8_t what)
-{
-	struct client *w = candidate_client(d, t->stem);
-
-	t->left &= (uint8_t)~what;
-	if (t->left)
-		return;
-	t->ready_due = t->kept.ready_due = false;
-	if (!t->terms.confirm_ms) {
-		if (w)
-			client_say(w, "out", "applied %s: it is ready", t->stem);
-		keep(d, t, w);
-	} else {
-		(void)store_trial_put(d->o.state_dir, t->stem, &t->kept);
-		if (w)
-			client_say(w, "out", "applied %s on trial: it is ready, and `apptunnel "
-				   "profile confirm %s` within %u s keeps it", t->stem, t->stem,
-				   (unsigned int)((t->deadline - d->now) / 1000));
-	}
-	if (w)
-		client_exit(w, 0);
-}
-
-bool trial_child(struct daemon *d, pid_t pid, int status)
-{
-	for (int i = 0; i < NAMES_MAX_PROFILES; i++) {
-		struct trial *t = &d->trials[i];
-
-		if (!t->pid || t->pid != pid)
-			continue;
-		t->pid = 0;
-		t->try_at = d->now + READY_PAUSE_MS;
-		if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-			t->try_at = d->now;
-			seen(d, t, t->left & CONTROL_READY_DNS ? CONTROL_READY_DNS :
-			     CONTROL_READY_TCP);
-		}
-		return true;
-	}
-	return false;
-}
-
-static void ready_timer(struct daemon *d, struct trial *t)
-{
-	struct slot *s = supervise_find(d, t->stem);
-	bool up = s && s->phase == SLOT_RUNNING && s->state == SESSION_UP && s->applied;
-
-	if (t->pid)
-		return;
-	t->try_at = d->now + READY_PAUSE_MS;
-	if (!up)
-		return;
-	if (t->left & CONTROL_READY_TUNNEL)
-		seen(d, t, CONTROL_READY_TUNNEL);
-	if (t->left)
-		try_one(d, t, s);
-}
-
-static const char *not_seen(const struct trial *t)
-{
-	return t->left & CONTROL_READY_TUNNEL ? "the tunnel did not come up in time" :
-	       t->left & CONTROL_READY_DNS ? "the tunnel's DNS did not answer in time" :
-	       "what was to be reached through the tunnel did not answer in time";
-}
+/* ---- time ---------------------------------------------------------------------------------- */
 
 void trial_timer(struct daemon *d)
 {
@@ -455,9 +358,9 @@ void trial_timer(struct daemon *d)
 		if (t->back_due && d->now >= t->try_at)
 			back_begin(d, t);
 		else if (d->now >= t->deadline)
-			back(d, t, t->ready_due ? not_seen(t) : "no confirmation came in time");
+			trial_back(d, t, t->ready_due ? trial_not_seen(t) : "no confirmation came in time");
 		else if (t->ready_due && d->now >= t->try_at)
-			ready_timer(d, t);
+			trial_ready_timer(d, t);
 	}
 }
 
@@ -497,7 +400,7 @@ static void resume(struct daemon *d, const char *stem, const struct store_trial 
 	}
 	store_boot(boot);
 	t = strcmp(boot, kept->boot) || kept->ready_due || wall >= kept->deadline_s ? NULL :
-	    make(d, stem);
+	    trial_make(d, stem);
 	if (t) {
 		t->kept = *kept;
 		t->terms.confirm_ms = (uint32_t)(kept->deadline_s - wall) * 1000;
@@ -522,127 +425,4 @@ void trial_resume(struct daemon *d)
 		if (store_trial_get(d->o.state_dir, stems[i], &kept) == 0)
 			resume(d, stems[i], &kept);
 	}
-}
-
-/* ---- requests ---------------------------------------------------------------------------- */
-
-static void refuse(struct client *c, int code, const char *why)
-{
-	client_say(c, "err", "apptunnel: %s", why);
-	client_exit(c, code);
-}
-
-static void apply(struct daemon *d, struct client *c, int text)
-{
-	struct candidate n = { .source = CANDIDATE_APPLY, .text = -1, .sealed = -1 };
-	const struct control_request *r = &c->req;
-	char why[512] = "no text came with the request";
-	int err;
-
-	if ((r->confirm_ms || r->ready) && !supervise_find(d, r->profile)) {
-		refuse(c, EXIT_NOT_UP, "a profile that is not connected cannot be tried: connect it "
-		       "first, or leave --confirm-within and --ready out");
-		return;
-	}
-	snprintf(n.stem, sizeof(n.stem), "%s", r->profile);
-	n.is_signed = r->flags & CONTROL_F_SIGNED;
-	n.terms = (struct trial_terms){ .confirm_ms = r->confirm_ms, .ready = r->ready,
-					.port = r->ready_port, .force = r->flags & CONTROL_F_FORCE };
-	memcpy(n.terms.host, r->ready_host, sizeof(n.terms.host));
-	n.text = text < 0 ? -EINVAL : files_copy_profile(text, r->profile, why, sizeof(why));
-	if (n.text < 0) {
-		refuse(c, EXIT_PROFILE, why);
-		return;
-	}
-	err = sha256_fd(n.text, FILES_PROFILE_MAX, n.sum);
-	if (err) {
-		candidate_free(&n);
-	} else {
-		c->wait = CLIENT_CHANGE;
-		err = review_start(d, &n);
-	}
-	if (err)
-		refuse(c, EXIT_UNEXPECTED, err == -EBUSY ? "another profile is being read; try again" :
-		       "the parser cannot be started");
-}
-
-static void rollback(struct daemon *d, struct client *c)
-{
-	const char *dir = d->o.state_dir, *stem = c->req.profile;
-	struct trial *t = find(d, stem);
-	uint8_t active[SHA256_LEN], before[SHA256_LEN];
-
-	c->wait = CLIENT_CHANGE;
-	if (t && !t->back_due) {
-		back(d, t, "rollback was asked for");
-		return;
-	}
-	if (t)
-		return;		/* it is on its way */
-	if (store_sum(dir, stem, STORE_PREVIOUS, before) ||
-	    store_sum(dir, stem, STORE_ACTIVE, active)) {
-		refuse(c, EXIT_NO_PROFILE, "there is no profile before this one");
-		return;
-	}
-	t = make(d, stem);
-	if (!t) {
-		refuse(c, EXIT_UNEXPECTED, "too many profiles are on trial");
-		return;
-	}
-	memcpy(t->kept.sum, active, sizeof(active));
-	t->kept.version = VERSION_STAYS;	/* what counted before was not kept */
-	back(d, t, "rollback was asked for");
-}
-
-static void confirm(struct daemon *d, struct client *c)
-{
-	struct trial *t = find(d, c->req.profile);
-
-	if (!t || t->back_due) {
-		refuse(c, EXIT_CONFLICT, t ? "it is being rolled back already" :
-		       "this profile is not on trial");
-		return;
-	}
-	keep(d, t, c);
-	client_say(c, "out", "confirmed %s", c->req.profile);
-	client_exit(c, 0);
-}
-
-/* The only one that it can mean, where the request names none. */
-static bool name_it(struct daemon *d, struct client *c)
-{
-	const char *only = NULL;
-	int n = 0;
-
-	for (int i = 0; !c->req.profile[0] && i < NAMES_MAX_PROFILES; i++) {
-		const char *stem = c->req.verb == CONTROL_CONFIRM ? d->trials[i].stem :
-				   d->slots[i].phase == SLOT_FREE ? "" : d->slots[i].stem;
-
-		only = stem[0] ? stem : only;
-		n += stem[0] != '\0';
-	}
-	if (n == 1)
-		snprintf(c->req.profile, sizeof(c->req.profile), "%s", only);
-	return c->req.profile[0];
-}
-
-void trial_request(struct daemon *d, struct client *c, int text)
-{
-	if (c->uid) {
-		refuse(c, EXIT_PERMISSION, "changing profiles takes root");
-	} else if (!name_it(d, c)) {
-		refuse(c, EXIT_USAGE, "which profile? Name it");
-	} else if (candidate_client(d, c->req.profile)) {
-		refuse(c, EXIT_UNEXPECTED, "this profile is being changed already; try again");
-	} else if (c->req.verb == CONTROL_CONFIRM) {
-		confirm(d, c);
-	} else if (c->req.verb == CONTROL_ROLLBACK) {
-		rollback(d, c);
-	} else if (trial_on(d, c->req.profile)) {
-		refuse(c, EXIT_CONFLICT, "this profile is on trial: confirm it or roll it back first");
-	} else {
-		apply(d, c, text);
-	}
-	if (text >= 0)
-		close(text);
 }

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trial_priv.h - what trial.c, trial_ready.c (does it work?) and trial_request.c
+ * (apply, confirm, rollback) share.
+ */
+#ifndef APPTUNNEL_TRIAL_PRIV_H
+#define APPTUNNEL_TRIAL_PRIV_H
+
+#include "platform/daemon.h"
+
+#define VERSION_STAYS	UINT64_MAX	/* struct store_trial's version: no older one comes back */
+
+/* ---- trial.c ------------------------------------------------------------------ */
+
+/* trial_find() - NULL: the profile is not on trial; @stem "": one that is free */
+struct trial *trial_find(struct daemon *d, const char *stem);
+/* trial_make() - that of the profile, empty, or a free one.  NULL: there is none */
+struct trial *trial_make(struct daemon *d, const char *stem);
+/* trial_keep() - for good; @w: who is told of a trouble with that, or NULL.  @t is free then */
+void trial_keep(struct daemon *d, struct trial *t, struct client *w);
+/* trial_back() - the profile before: in the store at once, the session as soon as it can.
+ * Whoever waits for it is answered */
+void trial_back(struct daemon *d, struct trial *t, const char *why);
+
+/* ---- trial_ready.c ------------------------------------------------------------ */
+
+/* trial_ready_timer() - look, or have a child look; t->try_at is the next time.  What was
+ * the last to be seen ends the trial with trial_keep(), unless it waits for a confirmation */
+void trial_ready_timer(struct daemon *d, struct trial *t);
+/* trial_not_seen() - what the time-out is to be told as */
+const char *trial_not_seen(const struct trial *t);
+
+#endif
