@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * answer.c - what becomes of a request: connect and disconnect go to
- * supervise.c, questions to the engine concerned, and where there is none the
- * daemon has a fixed answer.
+ * answer.c - what becomes of a request: connect goes to connect.c, disconnect to
+ * supervise.c, a change of profiles to trial_request.c, questions to the engine
+ * concerned, and where there is none the daemon has a fixed answer.
  */
 #include <fcntl.h>
 #include <inttypes.h>

@@ -4,10 +4,10 @@
  *
  * It takes options (options.c) and requests on a socket (accept.c, answer.c), has
  * profiles read by an unprivileged child (parse.c), locks and changes the
- * machine by a journalled list (apply.c), runs one unprivileged engine a profile
- * (supervise.c) and gives it sockets, a TUN and descriptors (serve.c).  It parses
- * no text of a peer, a user or a profile, runs no shell and nothing but its own
- * children, and links neither OpenSSL nor lwIP.
+ * machine by a journalled list (connect.c, apply.c), runs one unprivileged engine
+ * a profile (supervise.c, engine_child.c) and gives it sockets, a TUN and
+ * descriptors (serve.c).  It parses no text of a peer, a user or a profile, runs
+ * no shell and nothing but its own children, and links neither OpenSSL nor lwIP.
  *
  * One thread, one poll loop; main() names the phases.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * report.h - the daemon's own words: log lines on stderr and notes to the
- * service manager.  Only daemon.c, supervise.c and accept.c report; what they
- * call returns errors.
+ * service manager.  What has struct daemon at hand reports; what that calls
+ * returns errors.
  */
 #ifndef APPTUNNEL_REPORT_H
 #define APPTUNNEL_REPORT_H
