@@ -157,7 +157,9 @@ import json, sys
 print([k["value"] for k in json.load(sys.stdin)["keys"] if k["key"] == "Name"][0])')"
 
 # ---- what is wrong touches nothing ----------------------------------------------------------
-spawn_in dev "$WORK/slow.log" curl -s --limit-rate 200k -o "$WORK/slow" http://10.1.0.10/big
+RATE=200k
+[ -n "${LONG:-}" ] && RATE=40k
+spawn_in dev "$WORK/slow.log" curl -s --limit-rate "$RATE" -o "$WORK/slow" http://10.1.0.10/big
 SLOW=$PID
 wait_for 5 test -s "$WORK/slow"
 cp "$D/corp.p7m" "$WORK/good.p7m"
