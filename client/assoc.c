@@ -55,7 +55,7 @@ struct assocs *assocs_new(struct tunnel *t)
 	return as;
 }
 
-/* ---- ends ------------------------------------------------------------------------------ */
+/* ---- ends ------------------------------------------------------------------------ */
 
 static void __attribute__((noinline)) log_end(const struct assoc *a)
 {
@@ -95,7 +95,7 @@ void assocs_free(struct assocs *as)
 	free(as);
 }
 
-/* ---- words to the app -------------------------------------------------------------------- */
+/* ---- words to the app ------------------------------------------------------------ */
 
 static void tell(struct tunnel *t, uint8_t proto, const struct ns_tuple *tuple,
 		 enum ns_refusal how)
@@ -117,7 +117,7 @@ static void tell_last(struct tunnel *t, const struct assoc *a, enum ns_refusal h
 	tell(t, a->m.key.proto, &tuple, how);
 }
 
-/* ---- making one ----------------------------------------------------------------------------- */
+/* ---- making one ------------------------------------------------------------------ */
 
 /* Return: false: policy says no */
 static bool decide(struct tunnel *t, uint8_t proto, const struct ns_tuple *tuple)
@@ -188,7 +188,7 @@ static struct assoc *assoc_get(struct tunnel *t, uint8_t proto, const struct ns_
 	return NULL;
 }
 
-/* ---- up ----------------------------------------------------------------------------------------- */
+/* ---- up -------------------------------------------------------------------------- */
 
 static void wait_for_session(struct tunnel *t, uint8_t proto, const struct ns_tuple *tuple,
 			     uint16_t sequence, const uint8_t *data, size_t len,
@@ -269,7 +269,7 @@ void assoc_send(struct tunnel *t, uint8_t proto, const struct ns_tuple *tuple,
 	send_batches(t, a, &to, data, len, segment);
 }
 
-/* ---- down ------------------------------------------------------------------------------------------ */
+/* ---- down ------------------------------------------------------------------------ */
 
 static void receive(struct tunnel *t, struct assoc *a, const struct mux_event *ev)
 {
@@ -384,7 +384,7 @@ void assoc_mux_closed(struct tunnel *t, void *user)
 		assoc_free(t, a);
 }
 
-/* ---- sessions and time --------------------------------------------------------------------------------- */
+/* ---- sessions and time ----------------------------------------------------------- */
 
 void assocs_attach(struct tunnel *t)
 {

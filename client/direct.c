@@ -65,7 +65,7 @@ struct directs *directs_new(struct tunnel *t)
 	return ds;
 }
 
-/* ---- ends ------------------------------------------------------------------------------ */
+/* ---- ends ------------------------------------------------------------------------ */
 
 static void __attribute__((noinline)) log_end(const struct direct *d)
 {
@@ -103,7 +103,7 @@ void directs_free(struct tunnel *t)
 	t->directs = NULL;
 }
 
-/* ---- making one ------------------------------------------------------------------------- */
+/* ---- making one ------------------------------------------------------------------ */
 
 static void tell(struct tunnel *t, const struct ns_tuple *tuple, enum ns_refusal how)
 {
@@ -182,7 +182,7 @@ fail:
 	return err;
 }
 
-/* ---- errors of the network ------------------------------------------------------------------ */
+/* ---- errors of the network ------------------------------------------------------- */
 
 /* One entry of the error queue.  Return: false: it is empty */
 static bool read_error(struct tunnel *t, struct direct *d)
@@ -231,7 +231,7 @@ static void read_errors(struct tunnel *t, struct direct *d)
 		;
 }
 
-/* ---- up --------------------------------------------------------------------------------------- */
+/* ---- up -------------------------------------------------------------------------- */
 
 /* Return: 0 or a negative errno */
 static int send_one(struct direct *d, const struct sockaddr_storage *to, socklen_t to_len,
@@ -393,7 +393,7 @@ void directs_flush(struct tunnel *t)
 	}
 }
 
-/* ---- down ----------------------------------------------------------------------------------------- */
+/* ---- down ------------------------------------------------------------------------ */
 
 /* Return: false: nothing more now */
 static bool read_one(struct tunnel *t, struct direct *d)
@@ -449,7 +449,7 @@ void direct_ready(struct tunnel *t, struct loop_src *src, uint32_t events)
 		;
 }
 
-/* ---- another profile ---------------------------------------------------------------------------------- */
+/* ---- another profile ------------------------------------------------------------- */
 
 uint32_t directs_reconsider(struct tunnel *t, const struct policy_diff *diff)
 {
@@ -470,7 +470,7 @@ uint32_t directs_reconsider(struct tunnel *t, const struct policy_diff *diff)
 	return n;
 }
 
-/* ---- time -------------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------ */
 
 static uint64_t expire(struct tunnel *t, struct age_list *l, uint64_t idle)
 {

@@ -9,41 +9,20 @@
  * app is told SERVFAIL.  Any resolver that was asked may still answer.  There
  * is no cache.
  *
- * A query is in one list ordered by when something is due: `due` is the next
- * try while it is SENT, the end of patience while it WAITS for a session.
+ * A query (dnsquery.h) is due at its next try while it is SENT, at the end of
+ * patience while it WAITS for a session.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "client/dnsquery.h"
 #include "client/log.h"
-#include "client/tunnel_priv.h"
 
-#define ID_BUCKETS	1024	/* a power of two */
-#define ID_TRIES	64
 #define DNS_REFUSED_US	(1 * USEC_PER_SEC)	/* REFUSED for an association is believed so long */
-#define RANDOM_IDS	128	/* fetched at once */
 /* header bytes 2 and 3 */
 #define DNS_FLAG_QR	0x80
 #define DNS_RCODE_MASK	0x0f
-
-enum query_state { QUERY_WAITS, QUERY_SENT };
-
-struct query {
-	struct ns_tuple tuple;		/* the app and the service address */
-	struct query *chain;		/* by id; free list */
-	struct query *prev, *next;	/* by due */
-	uint64_t due, give_up;		/* us */
-	uint16_t id, app_id;		/* ours, the app's */
-	uint16_t len;
-	uint16_t qlen;			/* header and question */
-	uint8_t state;			/* enum query_state */
-	uint8_t tries;			/* resolvers asked, repeats counted */
-	uint8_t at;			/* index of the one asked last */
-	uint8_t asked;			/* bit i: resolver i was asked */
-	uint8_t data[DNS_QUERY_MAX];
-};
 
 /* One association for the resolvers of a family. */
 struct dns_assoc {
@@ -59,16 +38,10 @@ struct dnsfwd {
 	struct ipaddr resolvers[PROFILE_MAX_RESOLVERS];
 	uint32_t n_resolvers, first;	/* first: the one that worked last */
 	bool kick;			/* some QUERY_WAITS may be sent now */
-	struct query *ids[ID_BUCKETS];
-	struct query *head, *tail;	/* by due */
-	struct query *free;
-	uint32_t n_used;		/* of queries[]: the rest was never touched */
 	struct dnsnames *names;
-	uint32_t n_random;
-	uint16_t random[RANDOM_IDS];
 	uint8_t out[DNS_QUERY_MAX];	/* failures are written here */
 	uint8_t answer[LIMIT_PAYLOAD];
-	struct query queries[DNS_IN_FLIGHT];
+	struct queries queries;
 };
 
 _Static_assert(PROFILE_MAX_RESOLVERS <= 8, "query.asked has 8 bits");
@@ -100,101 +73,7 @@ void dnsfwd_free(struct dnsfwd *d)
 	free(d);
 }
 
-/* ---- the table of queries ------------------------------------------------------------ */
-
-static struct query *id_find(struct dnsfwd *d, uint16_t id)
-{
-	struct query *q = d->ids[id % ID_BUCKETS];
-
-	while (q && q->id != id)
-		q = q->chain;
-	return q;
-}
-
-static struct query *query_new(struct dnsfwd *d)
-{
-	struct query *q = d->free;
-
-	if (q)
-		d->free = q->chain;
-	else if (d->n_used < DNS_IN_FLIGHT)
-		q = &d->queries[d->n_used++];
-	return q;
-}
-
-static int random_id(struct dnsfwd *d, uint16_t *out)
-{
-	int i;
-
-	for (i = 0; i < ID_TRIES; i++) {
-		if (!d->n_random) {
-			if (getrandom(d->random, sizeof(d->random), 0) != sizeof(d->random))
-				return -EIO;
-			d->n_random = RANDOM_IDS;
-		}
-		*out = d->random[--d->n_random];
-		if (!id_find(d, *out))
-			return 0;
-	}
-	return -EBUSY;
-}
-
-static void due_remove(struct dnsfwd *d, struct query *q)
-{
-	if (q->prev)
-		q->prev->next = q->next;
-	else
-		d->head = q->next;
-	if (q->next)
-		q->next->prev = q->prev;
-	else
-		d->tail = q->prev;
-}
-
-/* Nearly always the latest: the walk is short. */
-static void due_insert(struct dnsfwd *d, struct query *q, uint64_t due)
-{
-	struct query *p = d->tail;
-
-	q->due = due;
-	while (p && p->due > due)
-		p = p->prev;
-	q->prev = p;
-	q->next = p ? p->next : d->head;
-	if (q->next)
-		q->next->prev = q;
-	else
-		d->tail = q;
-	if (p)
-		p->next = q;
-	else
-		d->head = q;
-}
-
-/* One that stays is not moved: whoever walks the list while doing this ends. */
-static void due_set(struct dnsfwd *d, struct query *q, uint64_t due)
-{
-	if (due > q->give_up)
-		due = q->give_up;
-	if (due == q->due)
-		return;
-	due_remove(d, q);
-	due_insert(d, q, due);
-}
-
-static void query_free(struct dnsfwd *d, struct query *q)
-{
-	struct query **at = &d->ids[q->id % ID_BUCKETS];
-
-	while (*at != q)
-		at = &(*at)->chain;
-	*at = q->chain;
-	due_remove(d, q);
-	q->chain = d->free;
-	d->free = q;
-}
-
-/* ---- answers of our own ---------------------------------------------------------------- */
+/* ---- answers of our own ---------------------------------------------------------- */
 
 static void fail_message(struct tunnel *t, const struct ns_tuple *tuple, const uint8_t *query,
 			 size_t qlen, enum dns_rcode rcode)
@@ -210,10 +89,10 @@ static void query_fail(struct tunnel *t, struct query *q)
 	q->data[0] = (uint8_t)(q->app_id >> 8);
 	q->data[1] = (uint8_t)q->app_id;
 	fail_message(t, &q->tuple, q->data, q->qlen, DNS_SERVFAIL);
-	query_free(t->dns, q);
+	query_free(&t->dns->queries, q);
 }
 
-/* ---- asking -------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------- */
 
 static struct dns_assoc *assoc_of(struct dnsfwd *d, uint8_t family)
 {
@@ -256,14 +135,14 @@ static void ask_next(struct tunnel *t, struct query *q)
 		err = ask(t, q, &d->resolvers[q->at]);
 		if (err == -EAGAIN) {
 			q->state = QUERY_WAITS;
-			due_set(d, q, q->give_up);
+			query_set_due(&d->queries, q, q->give_up);
 			return;
 		}
 		q->tries++;
 		if (!err) {
 			q->asked |= (uint8_t)(1u << q->at);
 			q->state = QUERY_SENT;
-			due_set(d, q, t->now + DNS_RETRY_US);
+			query_set_due(&d->queries, q, t->now + DNS_RETRY_US);
 			return;
 		}
 	}
@@ -292,7 +171,6 @@ void dnsfwd_query(struct tunnel *t, const struct ns_tuple *tuple, const uint8_t 
 {
 	struct dnsfwd *d = t->dns;
 	struct query *q;
-	uint16_t id;
 	int qlen;
 
 	if (len < DNS_HEADER || (data[2] & DNS_FLAG_QR))
@@ -303,32 +181,27 @@ void dnsfwd_query(struct tunnel *t, const struct ns_tuple *tuple, const uint8_t 
 		fail_message(t, tuple, data, DNS_HEADER, DNS_FORMERR);
 		return;
 	}
-	if ((!t->mux && t->hopeless) || !d->n_resolvers || random_id(d, &id) ||
-	    !(q = query_new(d))) {
+	if ((!t->mux && t->hopeless) || !d->n_resolvers ||
+	    !(q = query_new(&d->queries, t->now + DNS_GIVE_UP_US))) {
 		fail_message(t, tuple, data, (size_t)qlen, DNS_SERVFAIL);
 		return;
 	}
 	q->tuple = *tuple;
-	q->id = id;
 	q->app_id = (uint16_t)(data[0] << 8 | data[1]);
 	q->len = (uint16_t)len;
 	q->qlen = (uint16_t)qlen;
 	q->state = QUERY_WAITS;
 	q->tries = q->at = q->asked = 0;
-	q->give_up = t->now + DNS_GIVE_UP_US;
 	memcpy(q->data, data, len);
-	q->data[0] = (uint8_t)(id >> 8);
-	q->data[1] = (uint8_t)id;
-	q->chain = d->ids[id % ID_BUCKETS];
-	d->ids[id % ID_BUCKETS] = q;
-	due_insert(d, q, q->give_up);
+	q->data[0] = (uint8_t)(q->id >> 8);
+	q->data[1] = (uint8_t)q->id;
 	if (log_level >= LOG_LVL_PACKET)
 		log_query(q);
 	if (t->mux)
 		ask_next(t, q);
 }
 
-/* ---- answers of the resolvers ------------------------------------------------------------------ */
+/* ---- answers of the resolvers ---------------------------------------------------- */
 
 /* Which resolver that @q asked is @from?  -1: none */
 static int asked_index(const struct dnsfwd *d, const struct query *q,
@@ -367,7 +240,7 @@ static void receive(struct tunnel *t, const struct mux_event *ev)
 	if (ev->u.dgram.segment || ev->len < DNS_HEADER || ev->len > sizeof(d->answer) ||
 	    !(data[2] & DNS_FLAG_QR))
 		return;
-	q = id_find(d, (uint16_t)(data[0] << 8 | data[1]));
+	q = query_find(&d->queries, (uint16_t)(data[0] << 8 | data[1]));
 	if (!q)
 		return;
 	from = asked_index(d, q, &ev->u.dgram);
@@ -395,7 +268,7 @@ static void receive(struct tunnel *t, const struct mux_event *ev)
 	d->answer[1] = (uint8_t)q->app_id;
 	if (ns_udp_send(t->ns, &q->tuple, d->answer, ev->len, 0))
 		t->counters.udp_dropped++;
-	query_free(d, q);
+	query_free(&d->queries, q);
 }
 
 /* A resolver cannot be reached: whoever waits for it asks the next one. */
@@ -404,7 +277,7 @@ static void resolver_down(struct tunnel *t, const struct mux_dgram *at)
 	struct dnsfwd *d = t->dns;
 	struct query *q, *next;
 
-	for (q = d->head; q; q = next) {
+	for (q = d->queries.head; q; q = next) {
 		next = q->next;
 		if (q->state == QUERY_SENT && addr_equal(&d->resolvers[q->at], &at->addr) &&
 		    at->port == DNS_PORT && any_unasked(d, q))
@@ -418,14 +291,14 @@ static void assoc_over(struct tunnel *t, const struct dns_assoc *a, bool refused
 	struct dnsfwd *d = t->dns;
 	struct query *q, *next;
 
-	for (q = d->head; q; q = next) {
+	for (q = d->queries.head; q; q = next) {
 		next = q->next;
 		if (q->state != QUERY_SENT || d->resolvers[q->at].family != a->family)
 			continue;
 		q->state = QUERY_WAITS;
 		if (!refused)
 			q->tries--;	/* the same resolver */
-		due_set(d, q, q->give_up);
+		query_set_due(&d->queries, q, q->give_up);
 	}
 	d->kick = true;
 }
@@ -473,14 +346,14 @@ void dnsfwd_mux_closed(struct tunnel *t, void *user)
 	t->dns->kick = true;
 }
 
-/* ---- sessions, time ------------------------------------------------------------------------------- */
+/* ---- sessions, time -------------------------------------------------------------- */
 
 /* Ask for all that wait. */
 static void ask_waiting(struct tunnel *t)
 {
 	struct query *q, *next;
 
-	for (q = t->dns->head; q; q = next) {
+	for (q = t->dns->queries.head; q; q = next) {
 		next = q->next;
 		if (q->state == QUERY_WAITS)
 			ask_next(t, q);
@@ -511,11 +384,11 @@ void dnsfwd_detach(struct tunnel *t)
 		d->assocs[i].over = false;
 		d->assocs[i].refused_until = 0;
 	}
-	for (q = d->head; q; q = next) {
+	for (q = d->queries.head; q; q = next) {
 		next = q->next;
 		q->state = QUERY_WAITS;
 		q->tries = q->asked = 0;
-		due_set(d, q, q->give_up);
+		query_set_due(&d->queries, q, q->give_up);
 	}
 	if (t->hopeless)
 		dnsfwd_hopeless(t);
@@ -523,8 +396,8 @@ void dnsfwd_detach(struct tunnel *t)
 
 void dnsfwd_hopeless(struct tunnel *t)
 {
-	while (t->dns->head)
-		query_fail(t, t->dns->head);
+	while (t->dns->queries.head)
+		query_fail(t, t->dns->queries.head);
 }
 
 void dnsfwd_set_offer(struct tunnel *t, const struct plan_offer *offer)
@@ -541,7 +414,7 @@ void dnsfwd_set_offer(struct tunnel *t, const struct plan_offer *offer)
 	memcpy(d->resolvers, offer->resolvers, n * sizeof(d->resolvers[0]));
 	d->n_resolvers = n;
 	d->first = 0;
-	for (q = d->head; q; q = q->next) {
+	for (q = d->queries.head; q; q = q->next) {
 		q->state = QUERY_WAITS;
 		q->tries = q->at = q->asked = 0;
 	}
@@ -555,7 +428,7 @@ uint64_t dnsfwd_timer(struct tunnel *t)
 	uint64_t next;
 	int i;
 
-	while ((q = d->head) && q->due <= t->now) {
+	while ((q = d->queries.head) && q->due <= t->now) {
 		if (q->give_up <= t->now || !t->mux)
 			query_fail(t, q);
 		else
@@ -581,10 +454,10 @@ uint64_t dnsfwd_timer(struct tunnel *t)
 
 bool dnsfwd_waiting(const struct tunnel *t)
 {
-	return t->dns->head != NULL;
+	return t->dns->queries.head != NULL;
 }
 
-/* ---- what others ask ----------------------------------------------------------------------------- */
+/* ---- what others ask ------------------------------------------------------------- */
 
 const struct ipaddr *dnsfwd_resolver(const struct tunnel *t, uint32_t try)
 {

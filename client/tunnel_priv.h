@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * tunnel_priv.h - what the files of the tunnel share.  Private to
- * tunnel.c (joins all), flow.c (TCP), assoc.c (UDP and echo through the
- * tunnel), direct.c (UDP beside it), mapping.c (the ports of apps, for both),
- * dnsfwd.c and dnsname.c (the forwarder), peers.c (who may answer) and held.c
- * (datagrams that wait).
+ * tunnel.c (joins all), flow_open.c and flow.c (TCP), assoc.c (UDP and echo
+ * through the tunnel), direct.c (UDP beside it), mapping.c (the ports of apps,
+ * for both), dnsfwd.c, dnsquery.c and dnsname.c (the forwarder), peers.c (who may
+ * answer) and held.c (datagrams that wait).
  */
 #ifndef APPTUNNEL_TUNNEL_PRIV_H
 #define APPTUNNEL_TUNNEL_PRIV_H
@@ -120,7 +120,7 @@ void held_clear(struct held_queue *q);
 uint32_t held_drop(struct held_queue *q, bool (*drop)(void *ctx, const struct held *h),
 		   void *ctx);
 
-/* ---- TCP (flow.c) -------------------------------------------------------------- */
+/* ---- TCP (flow_open.c, flow.c) ------------------------------------------------- */
 
 struct flows *flows_new(struct tunnel *t);
 void flows_free(struct flows *fs);
