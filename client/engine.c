@@ -6,11 +6,11 @@
  *	the TUN is readable      tunnel_tun_ready()  tunnel.c
  *	parsed, found its flow   ns_input()          netstack/demux.c
  *	a new flow: the verdict  policy_decide()     policy.c
- *	its bytes become frames  mux_output()        atp/mux.c pulls from netstack/tcp.c
+ *	its bytes become frames  mux_output()        atp/mux_send.c pulls from netstack/tcp.c
  *	records leave            link_write()        link_io.c, tls_io.c
  * and down:
  *	records arrive           link_read()         link_io.c
- *	frames become events     mux_recv()          atp/mux.c
+ *	frames become events     mux_recv()          atp/mux_recv.c
  *	bytes go to the app      tunnel_mux_event()  flow.c, netstack/tcp.c
  *	one write to the TUN     ns_ops.output       tunnel.c
  *

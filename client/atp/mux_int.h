@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mux_int.h - what the files of the mux share.  mux.c: streams and session;
- * mux_recv.c: frames in; mux_send.c: frames out; mux_credit.c: windows and
- * budget; mux_dgram.c: datagrams waiting.  Internal to client/atp.
+ * mux_int.h - what the files of the mux share.  mux.c: the session; mux_stream.c:
+ * streams; mux_recv.c: frames in; mux_send.c: frames out; mux_credit.c: windows
+ * and budget; mux_dgram.c: datagrams waiting.  Internal to client/atp.
  *
  * A stream and its lists.  Nothing is on a list while it is idle:
  *	all	every stream, for mux_free()
@@ -212,6 +212,9 @@ static inline bool mux_done(const struct mux *m)
 }
 
 /* mux.c */
+void mux_fail(struct mux *m, enum mux_goaway reason, const char *why);
+
+/* mux_stream.c */
 struct mux_stream *stream_new(struct mux *m, uint8_t proto, void *user);
 struct mux_stream *stream_find(const struct mux *m, uint32_t id);
 void stream_hash(struct mux *m, struct mux_stream *s);
@@ -220,7 +223,6 @@ void stream_end(struct mux *m, struct mux_stream *s);	/* leaves hash and lists, 
 void stream_check_fins(struct mux *m, struct mux_stream *s);
 void stream_check_gone(struct mux *m, struct mux_stream *s);
 void stream_free(struct mux *m, struct mux_stream *s);
-void mux_fail(struct mux *m, enum mux_goaway reason, const char *why);
 void mux_reap(struct mux *m);				/* closed() for the dying */
 bool mux_may_open(struct mux *m);			/* a held OPEN now? */
 

@@ -5,7 +5,7 @@
  * is an operation: a frame of the peer with plausible fields, raw bytes, an
  * action of the owner, output, time.  Credit, budget and store keep their
  * bounds whatever happens, and nothing is read twice.
- * fuzz: client/atp/mux.c client/atp/mux_recv.c client/atp/mux_send.c client/atp/mux_credit.c client/atp/mux_dgram.c client/atp/store.c client/atp/frame.c
+ * fuzz: client/atp/mux.c client/atp/mux_stream.c client/atp/mux_recv.c client/atp/mux_send.c client/atp/mux_credit.c client/atp/mux_dgram.c client/atp/store.c client/atp/frame.c
  */
 #include <stdlib.h>
 #include <string.h>
