@@ -76,6 +76,7 @@ static int engine_load(struct engine *e, uint64_t now)
 	log_set_level((enum profile_log_level)e->profile->log_level);
 	json_object_seed(0);	/* jansson reads /dev/urandom for it: now, not after lockdown */
 	session_init(&e->session, now);
+	e->since_wall = time(NULL);
 	retry_init(&e->retry, e->profile->n_hosts, now);
 	sock_stock_init(&e->socks, HELPER_FD);
 	e->loop = loop_new();

@@ -7,6 +7,8 @@
 #ifndef APPTUNNEL_ENGINE_H
 #define APPTUNNEL_ENGINE_H
 
+#include <time.h>
+
 #include "client/atp/mux.h"
 #include "client/atp/probe.h"
 #include "client/atp/retry.h"
@@ -80,7 +82,7 @@ struct engine {
 	bool state_unsaid, attempts_over;
 	bool reloaded_unsaid;
 	struct helper_msg reloaded;	/* the answer to the last RELOAD */
-	uint64_t since_wall;		/* when the state was entered, Unix seconds */
+	time_t since_wall;		/* when the state was entered */
 
 	struct usage_totals usage;	/* as the daemon knows it */
 	uint64_t usage_at;		/* when it is told next, us */

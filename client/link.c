@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <sys/random.h>
 
 #include "client/link_priv.h"
@@ -22,6 +23,7 @@ void link_state(struct engine *e, enum session_event ev, enum cause cause,
 
 	if (!session_event(&e->session, ev, cause, why, now))
 		return;
+	e->since_wall = time(NULL);
 	if (cause == CAUSE_NONE)
 		LOG(LOG_LVL_INFO, "session.state", "%s -> %s", session_state_name(before),
 		    session_state_name(e->session.state));

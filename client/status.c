@@ -179,13 +179,12 @@ static json_t *findings_json(const struct engine *e)
 static json_t *status_object(const struct engine *e, uint64_t now)
 {
 	const struct session *s = &e->session;
-	time_t since = (time_t)(time(NULL) - (time_t)((now - s->since) / USEC_PER_SEC));
 	json_t *spent = json_object();
 	char stamp[32];
 	struct tm tm;
 	int i;
 
-	gmtime_r(&since, &tm);
+	gmtime_r(&e->since_wall, &tm);
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	for (i = 0; i < SESSION_STATES; i++) {
 		uint64_t us = s->spent[i] + (i == (int)s->state ? now - s->since : 0);
