@@ -206,7 +206,8 @@ static void carry(struct import_result *r, const char *where, struct node *n)
 int import_android(struct node *root, uint32_t payload, struct import_result *r)
 {
 	struct candidates c = { .n = 0 };
-	size_t chosen, i;
+	const char *first = NULL;
+	size_t chosen, i, told;
 
 	collect(&c, root);
 	if (payload > c.n)
@@ -224,9 +225,12 @@ int import_android(struct node *root, uint32_t payload, struct import_result *r)
 	for (i = 0; i < c.n; i++) {
 		const char *app = c.app[i] ? c.app[i] : "no name";
 
-		if (i == chosen)
+		if (i == chosen) {
+			told = r->n_notes;
 			carry(r, c.where[i], c.v[i]);
-		else if (means_something(c.v[i]))
+			if (r->n_notes > told)
+				first = r->notes[told].text;
+		} else if (means_something(c.v[i]))
 			import_note(r, IMPORT_NOT_CARRIED, c.where[i], "configuration %zu "
 				    "(%.100s) is not the one that was taken: --payload %zu takes "
 				    "it", i + 1, app, i + 1);
@@ -235,7 +239,8 @@ int import_android(struct node *root, uint32_t payload, struct import_result *r)
 				    "(%.100s) is another app's", i + 1, app);
 	}
 	if (!r->n_values && !r->n_certs)
-		return import_refuse(r, "none of its keys can be carried over");
+		return import_refuse(r, "none of its keys can be carried over%s%s", first ? ": " : "",
+				     first ? first : "");
 	import_provider(r, "ProviderType", false);
 	return 0;
 }
