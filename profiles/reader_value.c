@@ -156,7 +156,7 @@ static int read_value(struct reader *rd, const struct occurrence *o, size_t i, c
 	case T_PORTS:
 		return value_ports(s, n, slot(rd, k, i, &x, sizeof(x.ports)), e);
 	case T_ADDRESS:
-		return value_address(s, n, slot(rd, k, i, &x, sizeof(x.addr)), e);
+		return value_server_address(s, n, slot(rd, k, i, &x, sizeof(x.addr)), e);
 	case T_TUN_ADDRESS:
 		return read_tun(rd, s, n, e);
 	case T_DOMAIN:

@@ -44,6 +44,8 @@ int value_path(const char *s, size_t n, const char *folder, char *out, struct va
 int value_pin(const char *s, size_t n, const char *folder, struct profile_pin *out,
 	      struct value_error *e);
 int value_address(const char *s, size_t n, struct ipaddr *out, struct value_error *e);
+/* as value_address(), and one that a server behind Sentry may have */
+int value_server_address(const char *s, size_t n, struct ipaddr *out, struct value_error *e);
 /* as value_address(), and one that may stand on an interface */
 int value_tun_address(const char *s, size_t n, struct ipaddr *out, struct value_error *e);
 /* host bits are cleared; @had_bits says whether there were any */

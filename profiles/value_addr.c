@@ -65,6 +65,20 @@ int value_address(const char *s, size_t n, struct ipaddr *out, struct value_erro
 	return address(s, n, FC_ADDRESS, "an IPv4 or IPv6 address", out, e);
 }
 
+int value_server_address(const char *s, size_t n, struct ipaddr *out, struct value_error *e)
+{
+	struct ipaddr a;
+	int r = value_address(s, n, &a, e);
+
+	if (r < 0)
+		return r;
+	if (!addr_is_assignable(&a))
+		return value_fail(e, FC_ADDRESS, 0, "%.*s is no server's address in the company's "
+				  "network (loopback, multicast, unspecified or reserved)", (int)n, s);
+	*out = a;
+	return 0;
+}
+
 int value_tun_address(const char *s, size_t n, struct ipaddr *out, struct value_error *e)
 {
 	struct ipaddr a;
