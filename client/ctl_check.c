@@ -273,12 +273,11 @@ static void check_profile(struct ctl_loaded *l)
 
 	if (lstat(l->path, &st) < 0)
 		return;
-	if (!S_ISREG(st.st_mode)) {
-		finding_add(&l->f, FC_FILE_KIND, 0, 0, NULL, "this file is %s; connect accepts a "
-			    "regular file only", S_ISLNK(st.st_mode) ? "a symbolic link" :
-			    "not a regular one");
+	if (S_ISLNK(st.st_mode))
+		finding_add(&l->f, FC_FILE_KIND, 0, 0, NULL, "this file is a symbolic link; connect "
+			    "accepts a regular file only");
+	if (!S_ISREG(st.st_mode))
 		return;
-	}
 	if (st.st_uid != 0)
 		finding_add(&l->f, FC_FILE_OWNER, 0, 0, NULL, "this file belongs to uid %u; connect "
 			    "accepts one of root's only (chown root)", (unsigned int)st.st_uid);

@@ -145,11 +145,16 @@ static int find_path(const struct ctl_opts *o, const char *what, char **path)
 
 /* ---- its bytes --------------------------------------------------------------------------- */
 
-static char *read_file(const char *path, size_t *len, uid_t *owner, int *code)
+/*
+ * A pipe that somebody names (`profile check /dev/stdin`) is read; a FIFO that stands in the
+ * profile folder is refused, as the daemon does, instead of waiting for a writer: NULL, and
+ * CTL_PROFILE is not said yet
+ */
+static char *read_file(const char *path, bool stored, size_t *len, uid_t *owner, int *code)
 {
 	/* one byte more than may be: that there are more is all one needs to know */
 	size_t cap = INI_FILE_MAX + 4, n = 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	char *text = NULL;
 	struct stat st;
 	ssize_t r = -1;
@@ -158,7 +163,14 @@ static char *read_file(const char *path, size_t *len, uid_t *owner, int *code)
 		*code = say(path, errno);
 		return NULL;
 	}
-	if (fstat(fd, &st) < 0 || !(text = malloc(cap)))
+	if (fstat(fd, &st) < 0)
+		goto fail;
+	if (stored && !S_ISREG(st.st_mode)) {
+		*code = CTL_PROFILE;
+		close(fd);
+		return NULL;
+	}
+	if (fcntl(fd, F_SETFL, 0) < 0 || !(text = malloc(cap)))
 		goto fail;
 	while (n < cap) {
 		r = read(fd, text + n, cap - n);
@@ -210,7 +222,7 @@ static void set_stem(struct ctl_loaded *l)
 {
 	const char *slash = strrchr(l->path, '/'), *base = slash ? slash + 1 : l->path;
 	size_t n = strlen(base);
-	char stem[34];
+	char stem[PROFILE_STEM_MAX + 1];	/* one more: too long is seen */
 
 	if (has_suffix(base))
 		n -= strlen(SUFFIX);
@@ -246,9 +258,9 @@ static int open_signed(const struct ctl_opts *o, struct ctl_loaded *l, char **te
 			    "%s (--signer FILE names another)", o->signer);
 		return -EBADMSG;
 	}
-	signer = read_file(o->signer, &signer_len, &owner, &code);
+	signer = read_file(o->signer, true, &signer_len, &owner, &code);
 	if (!signer)
-		return -EACCES;
+		return code == CTL_PROFILE ? -EINVAL : -EACCES;
 	r = signed_open((uint8_t *)*text, *len, (uint8_t *)signer, signer_len,
 			(uint64_t)time(NULL), &l->f, &inner, &n);
 	free(signer);
@@ -270,17 +282,22 @@ int ctl_load(const struct ctl_opts *o, const char *what, struct ctl_loaded *l)
 	code = find_path(o, what, &l->path);
 	if (code)
 		goto fail;
-	text = read_file(l->path, &len, &l->owner, &code);
-	if (!text)
-		goto fail;
 	l->folder = folder_of(l->path);
+	l->stored = l->folder && is_stored(o, l->folder);
+	text = read_file(l->path, l->stored, &len, &l->owner, &code);
+	if (!text && code != CTL_PROFILE)
+		goto fail;
 	l->p = calloc(1, sizeof(*l->p));
 	if (!l->folder || !l->p || findings_init(&l->f, l->path)) {
 		code = say(l->path, errno ? errno : ENOMEM);
 		goto fail;
 	}
-	l->stored = is_stored(o, l->folder);
 	set_stem(l);
+	if (!text) {
+		finding_add(&l->f, FC_FILE_KIND, 0, 0, NULL, "this is not a regular file; only such "
+			    "are profiles");
+		return CTL_PROFILE;
+	}
 	r = open_signed(o, l, &text, &len, what);
 	if (!r)
 		r = profile_read(text, len, l->stem, l->folder, l->p, &l->f, &l->o);

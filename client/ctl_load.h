@@ -14,7 +14,7 @@
 struct ctl_loaded {
 	char *path;			/* as it was found; label of the findings */
 	char *folder;			/* absolute; relative paths start here */
-	char stem[33];
+	char stem[PROFILE_STEM_MAX];
 	uid_t owner;			/* of the file */
 	struct profile *p;		/* sound only when good */
 	bool good;

@@ -139,9 +139,24 @@ static void list_one(const struct ctl_opts *o, const struct ctl_loaded *l, bool 
 	text_addf(t, "%-32s  %-24s  %s\n", l->stem, state, l->good ? l->p->name : "");
 }
 
-/* A file that cannot be read is said on stderr, and the others are listed. */
+/* The name by which commands know a file of the profile folder; false: none. */
+static bool stem_of(const char *file, char stem[PROFILE_STEM_MAX])
+{
+	size_t n = strlen(file) - strlen(".ini");	/* or .p7m */
+
+	if (n >= PROFILE_STEM_MAX)
+		return false;
+	snprintf(stem, PROFILE_STEM_MAX, "%.*s", (int)n, file);
+	return profile_stem_ok(stem);
+}
+
+/*
+ * The profiles as `check NAME` and `connect NAME` would find them.  What cannot
+ * be read is said on stderr, and the others are listed.
+ */
 static int profile_list(const struct ctl_opts *o, int argc, char **argv)
 {
+	char stem[PROFILE_STEM_MAX], last[PROFILE_STEM_MAX] = "";
 	struct ctl_names names;
 	struct text t = { 0 };
 	int code = ctl_profile_files(o, &names), r;
@@ -155,24 +170,24 @@ static int profile_list(const struct ctl_opts *o, int argc, char **argv)
 	if (o->json)
 		text_add(&t, "{\"version\": 1, \"profiles\": [");
 	for (i = 0; i < names.n; i++) {
-		struct text path = { 0 };
 		struct ctl_loaded l;
-		char *p;
 
-		text_addf(&path, "%s/%s", o->profile_dir, names.v[i]);
-		p = text_take(&path);
-		r = p ? ctl_load(o, p, &l) : CTL_UNEXPECTED;
-		free(p);
+		if (!stem_of(names.v[i], stem)) {
+			fprintf(stderr, "apptunnel: %s/%s: not a name by which commands know a profile "
+				"([A-Za-z0-9_-]{1,32}.ini or .p7m)\n", o->profile_dir, names.v[i]);
+			continue;
+		}
+		if (!strcmp(stem, last))
+			continue;	/* .ini and .p7m: the one that would be used is listed */
+		memcpy(last, stem, sizeof(last));
+		r = ctl_load(o, stem, &l);
 		if (r && r != CTL_PROFILE) {
 			code = r;
 			continue;
 		}
-		if (l.f.n && l.f.v[0].code == FC_FILE_NAME)
-			fprintf(stderr, "apptunnel: %s: not a name by which commands know a profile "
-				"([A-Za-z0-9_-]{1,32}.ini or .p7m)\n", l.path);
-		else
-			list_one(o, &l, first, &t);
-		first &= l.f.n && l.f.v[0].code == FC_FILE_NAME;
+		ctl_check_files(&l);
+		list_one(o, &l, first, &t);
+		first = false;
 		ctl_loaded_free(&l);
 	}
 	if (o->json)

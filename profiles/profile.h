@@ -27,6 +27,7 @@
 #define PROFILE_MAX_MATCH	256
 #define PROFILE_NAME_MAX	254	/* host or domain name with NUL */
 #define PROFILE_PATH_MAX	1024	/* absolute path with NUL */
+#define PROFILE_STEM_MAX	33	/* bytes with NUL */
 #define PROFILE_TEXT_MAX	1024	/* free text with NUL: 255 characters of UTF-8 */
 #define PROFILE_EMAIL_MAX	(64 + 1 + PROFILE_NAME_MAX)	/* LOCAL@DOMAIN with NUL */
 
@@ -61,7 +62,7 @@ struct port_range {
 struct profile {
 	uint32_t magic, version, size;	/* PROFILE_MAGIC, PROFILE_VERSION, sizeof */
 
-	char stem[33];			/* file name without .ini: [A-Za-z0-9_-]{1,32} */
+	char stem[PROFILE_STEM_MAX];	/* file name without .ini: [A-Za-z0-9_-]{1,32} */
 	char name[PROFILE_TEXT_MAX];	/* [profile] Name, shown to people */
 	char description[PROFILE_TEXT_MAX];
 	uint64_t profile_version;

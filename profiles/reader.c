@@ -335,5 +335,5 @@ bool profile_stem_ok(const char *stem)
 				      "0123456789_-";
 	size_t n = strspn(stem, allowed);
 
-	return n && n <= 32 && !stem[n];
+	return n && n < PROFILE_STEM_MAX && !stem[n];
 }

@@ -154,6 +154,20 @@ says "list: a good one" '^corp +valid +Office$'
 says "list: a bad one" '^bad +invalid, errors: [0-9]+'
 run 0 "$A" profile list --json
 json "list --json" '[(p["name"], p["valid"]) for p in j["profiles"]] == [("bad", False), ("corp", True)]'
+# as `check NAME` and connect see them: what stands there but may not be used is no profile
+mkfifo "$D/pipe.ini"
+cp "$D/corp.ini" "$D/open.ini"
+chmod 666 "$D/open.ini"
+: >"$D/corp.p7m"
+run 0 timeout 5 "$A" profile list
+says "list: a FIFO" '^pipe +invalid, errors: 1'
+says "list: one that others may write" '^open +invalid, errors: 1'
+equal "list: a name stands there once" 1 "$(grep -c '^corp ' "$WORK/out")"
+run 6 timeout 5 "$A" profile check pipe
+says "check: a FIFO" 'pipe.ini:0:0: error: .*not a regular file'
+rm "$D/pipe.ini" "$D/open.ini" "$D/corp.p7m"
+"$A" profile check /dev/stdin < <(cat "$D/corp.ini") >"$WORK/out" 2>&1
+says "check: a pipe that somebody names" 'stdin:14:15: error: Certificate: /dev/device.crt'
 run 2 "$A" plan
 says "which of two?" 'which profile\? bad corp' err
 rm "$D/bad.ini"
