@@ -124,6 +124,20 @@ static void verb_help(const struct verb *v)
 	       v->what[0] >= 'a' ? v->what[0] - 'a' + 'A' : v->what[0], v->what + 1, v->more);
 }
 
+uint32_t ctl_seconds_ms(const char *text, uint32_t max_ms)
+{
+	unsigned long v;
+	char *end;
+
+	if (text[0] < '0' || text[0] > '9')
+		return 0;
+	errno = 0;
+	v = strtoul(text, &end, 10);
+	if (*end == 's')
+		end++;
+	return errno || *end || v < 1 || v > max_ms / 1000 ? 0 : (uint32_t)v * 1000;
+}
+
 /* ---- the daemon ---------------------------------------------------------- */
 
 static volatile sig_atomic_t signalled;

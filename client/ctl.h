@@ -7,6 +7,7 @@
 #define APPTUNNEL_CTL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum ctl_exit {
 	CTL_DONE = 0, CTL_UNEXPECTED = 1, CTL_USAGE = 2, CTL_TIMEOUT = 3, CTL_CONNECT = 4,
@@ -42,6 +43,10 @@ int ctl_profile_import(const struct ctl_opts *o, int argc, char **argv);	/* ctl_
 int ctl_profile_apply(const struct ctl_opts *o, int argc, char **argv);
 int ctl_profile_confirm(const struct ctl_opts *o, int argc, char **argv);
 int ctl_profile_rollback(const struct ctl_opts *o, int argc, char **argv);
+
+/* ctl_seconds_ms() - seconds of an option, 1 to @max_ms / 1000, with or without an "s".  Return:
+ * milliseconds; 0: not that */
+uint32_t ctl_seconds_ms(const char *text, uint32_t max_ms);
 
 /* ctl_open() - connect to the daemon.  Descriptor, or a negative errno (-EACCES, -ENOENT ...) */
 int ctl_open(const struct ctl_opts *o);

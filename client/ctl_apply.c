@@ -51,21 +51,6 @@ static bool name_of(const char *path, struct control_request *req)
 	return name_ok(req->profile);
 }
 
-/* Seconds, with or without an "s".  0: not that */
-static uint32_t seconds_ms(const char *text)
-{
-	unsigned long v;
-	char *end;
-
-	if (text[0] < '0' || text[0] > '9')
-		return 0;
-	errno = 0;
-	v = strtoul(text, &end, 10);
-	if (*end == 's')
-		end++;
-	return errno || *end || v < 1 || v > CONTROL_CONFIRM_MAX_MS / 1000 ? 0 : (uint32_t)v * 1000;
-}
-
 /* tcp:HOST:PORT; an IPv6 address stands in brackets */
 static bool ready_tcp(const char *text, struct control_request *req)
 {
@@ -156,7 +141,7 @@ int ctl_profile_apply(const struct ctl_opts *o, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
-			req.confirm_ms = seconds_ms(optarg);
+			req.confirm_ms = ctl_seconds_ms(optarg, CONTROL_CONFIRM_MAX_MS);
 			if (!req.confirm_ms)
 				return bad("apply", "--confirm-within takes 1 to 86400 seconds", optarg);
 			break;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/ctl_import.h"
+#include "profiles/array.h"
 
 /* ---- the tree ------------------------------------------------------------------------------- */
 
@@ -182,22 +183,6 @@ void import_free(struct import_result *r)
 	*r = (struct import_result){ 0 };
 }
 
-static bool grow(void *array, size_t *cap, size_t n, size_t size)
-{
-	void **v = array;
-	size_t want = *cap ? *cap * 2 : 32;
-	void *p;
-
-	if (n < *cap)
-		return true;
-	p = realloc(*v, want * size);
-	if (!p)
-		return false;
-	*v = p;
-	*cap = want;
-	return true;
-}
-
 /* What comes out of a file goes to a terminal: one line, no control characters. */
 static void clean(char *s)
 {
@@ -245,7 +230,7 @@ void import_note(struct import_result *r, enum import_note_kind kind, const char
 
 	if (r->n_notes > IMPORT_NOTES_MAX)
 		return;
-	if (!grow(&r->notes, &r->cap_notes, r->n_notes, sizeof(*r->notes))) {
+	if (!array_room(&r->notes, &r->cap_notes, r->n_notes, sizeof(*r->notes))) {
 		r->failed = true;
 		return;
 	}
@@ -276,7 +261,7 @@ void import_value(struct import_result *r, enum schema_id id, uint32_t rule, con
 		import_note(r, IMPORT_NOT_CARRIED, where, "more than %u values", IMPORT_VALUES_MAX);
 		return;
 	}
-	if (!grow(&r->values, &r->cap_values, r->n_values, sizeof(*r->values))) {
+	if (!array_room(&r->values, &r->cap_values, r->n_values, sizeof(*r->values))) {
 		r->failed = true;
 		return;
 	}

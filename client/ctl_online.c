@@ -50,23 +50,6 @@ static int take_name(const char *verb, int argc, char **argv, struct control_req
 	return 0;
 }
 
-/* Seconds, with or without an "s".  0: not that */
-static uint32_t seconds_ms(const char *text)
-{
-	unsigned long v;
-	char *end;
-
-	if (text[0] < '0' || text[0] > '9')
-		return 0;
-	errno = 0;
-	v = strtoul(text, &end, 10);
-	if (*end == 's')
-		end++;
-	if (errno || *end || v < 1 || v > CONTROL_CONNECT_MAX_MS / 1000)
-		return 0;
-	return (uint32_t)v * 1000;
-}
-
 int ctl_connect(const struct ctl_opts *o, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -81,7 +64,7 @@ int ctl_connect(const struct ctl_opts *o, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case 't':
-			req.timeout_ms = seconds_ms(optarg);
+			req.timeout_ms = ctl_seconds_ms(optarg, CONTROL_CONNECT_MAX_MS);
 			if (!req.timeout_ms)
 				return usage("connect", "--timeout takes 1 to 86400 seconds",
 					     optarg);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "profiles/array.h"
 #include "profiles/text.h"
 
 static const struct {
@@ -58,21 +59,6 @@ void findings_free(struct findings *f)
 	*f = (struct findings){ 0 };
 }
 
-static bool findings_room(struct findings *f)
-{
-	size_t cap = f->cap ? f->cap * 2 : 16;
-	struct finding *v;
-
-	if (f->n < f->cap)
-		return true;
-	v = realloc(f->v, cap * sizeof(*v));
-	if (!v)
-		return false;
-	f->v = v;
-	f->cap = cap;
-	return true;
-}
-
 void finding_add(struct findings *f, enum finding_code code, uint32_t line, uint32_t column,
 		 const char *key, const char *fmt, ...)
 {
@@ -95,7 +81,7 @@ void finding_add(struct findings *f, enum finding_code code, uint32_t line, uint
 		.line = line, .column = column, .seq = (uint32_t)f->n, .code = code,
 		.key = strdup(key ? key : "-"), .text = strdup(text),
 	};
-	if (!one.key || !one.text || !findings_room(f)) {
+	if (!one.key || !one.text || !array_room(&f->v, &f->cap, f->n, sizeof(*f->v))) {
 		free(one.key);
 		free(one.text);
 		f->failed = true;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "profiles/array.h"
 #include "profiles/text.h"
 
 #define BOM		"\xef\xbb\xbf"
@@ -102,22 +103,6 @@ static int copy_text(struct ini_doc *doc, const char *raw, size_t n)
 
 /* ---- sections and keys ----------------------------------------------------------- */
 
-static bool grow(void *array, size_t *cap, size_t n, size_t size)
-{
-	void **v = array;
-	size_t want = *cap ? *cap * 2 : 32;
-	void *p;
-
-	if (n < *cap)
-		return true;
-	p = realloc(*v, want * size);
-	if (!p)
-		return false;
-	*v = p;
-	*cap = want;
-	return true;
-}
-
 static int section_enter(struct scan *s, const char *name, size_t n)
 {
 	struct ini_doc *doc = s->doc;
@@ -139,7 +124,7 @@ static int section_enter(struct scan *s, const char *name, size_t n)
 			    INI_KEYS_MAX);
 		return -EBADMSG;
 	}
-	if (!grow(&doc->sections, &doc->cap_sections, doc->n_sections, sizeof(*doc->sections)))
+	if (!array_room(&doc->sections, &doc->cap_sections, doc->n_sections, sizeof(*doc->sections)))
 		return -ENOMEM;
 	doc->sections[doc->n_sections] = (struct ini_section){
 		.name = name, .n = (uint32_t)n, .line = s->line,
@@ -299,7 +284,7 @@ static int scan_key(struct scan *s, const char *p)
 			    text_quote(q, (size_t)(after_char(q) - q), quoted));
 		return 0;
 	}
-	if (!grow(&doc->entries, &doc->cap_entries, doc->n_entries, sizeof(*doc->entries)))
+	if (!array_room(&doc->entries, &doc->cap_entries, doc->n_entries, sizeof(*doc->entries)))
 		return -ENOMEM;
 	e = &doc->entries[doc->n_entries++];
 	*e = (struct ini_entry){

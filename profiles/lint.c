@@ -80,18 +80,19 @@ static void advise_docker(struct advice *x, uint32_t i)
 
 	if (!route->len)
 		return;
-	n = snprintf(text, sizeof(text), "%s holds", prefix_format(route, a));
+	n = snprintf(text, sizeof(text), "%s takes what Docker uses for its networks:",
+		     prefix_format(route, a));
 	for (k = 0; k < sizeof(docker_ranges) / sizeof(docker_ranges[0]); k++) {
 		if (prefix_parse(docker_ranges[k], &range) || !prefix_covers(route, &range) ||
 		    !carried(x, &range))
 			continue;
 		n += snprintf(text + n, sizeof(text) - (size_t)n, "%s %s",
-			      text[n - 1] == 's' ? "" : ",", docker_ranges[k]);
+			      text[n - 1] == ':' ? "" : ",", docker_ranges[k]);
 	}
-	if (text[n - 1] == 's')
+	if (text[n - 1] == ':')
 		return;
-	snprintf(text + n, sizeof(text) - (size_t)n, ", where Docker puts its networks; containers "
-		 "of this machine would be looked for in the tunnel");
+	snprintf(text + n, sizeof(text) - (size_t)n, "; containers of this machine would be looked for "
+		 "in the tunnel");
 	advise(x->r, FC_DOCKER, K_ROUTES, i, text);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "profiles/array.h"
 #include "profiles/reader_priv.h"
 #include "profiles/text.h"
 #include "profiles/value.h"
@@ -174,17 +175,10 @@ static int read_value(struct reader *rd, const struct occurrence *o, size_t i, c
 static bool keep_place(struct reading *r, const struct occurrence *o, const char *s, size_t n)
 {
 	enum schema_id id = o->hit.id;
-	size_t cap = r->cap_elem[id] ? r->cap_elem[id] * 2 : 16;
-	struct place *v;
 
-	if (r->n_elem[id] == r->cap_elem[id]) {
-		v = realloc(r->elem[id], cap * sizeof(*v));
-		if (!v) {
-			r->f->failed = true;
-			return false;
-		}
-		r->elem[id] = v;
-		r->cap_elem[id] = cap;
+	if (!array_room(&r->elem[id], &r->cap_elem[id], r->n_elem[id], sizeof(**r->elem))) {
+		r->f->failed = true;
+		return false;
 	}
 	r->elem[id][r->n_elem[id]++] = (struct place){
 		.line = o->e->line, .column = ini_column(o->e, s), .number = o->hit.number,
@@ -286,16 +280,8 @@ static void note_rule(struct reader *rd, const struct occurrence *o)
 
 static bool note_place(struct origin *to, const struct occurrence *o, const char *at)
 {
-	size_t cap = to->cap_place ? to->cap_place * 2 : 4;
-	struct origin_place *v;
-
-	if (to->n_place == to->cap_place) {
-		v = realloc(to->place, cap * sizeof(*v));
-		if (!v)
-			return false;
-		to->place = v;
-		to->cap_place = cap;
-	}
+	if (!array_room(&to->place, &to->cap_place, to->n_place, sizeof(*to->place)))
+		return false;
 	to->place[to->n_place++] = (struct origin_place){
 		.line = o->e->line, .column = ini_column(o->e, at), .number = o->hit.number,
 	};
