@@ -74,10 +74,12 @@ static void say_notes(struct client *c, const char *notes)
 
 static void status_down(struct client *c, const char *stem, const struct slot *s)
 {
-	const char *notes = note_find(c->d, stem ? stem : "");
+	char text[NOTE_TEXT_MAX];
+	const char *notes = text;
 	const char *state = s ? slot_state_name(s) : "down";
 	const char *q = stem ? "\"" : "";
 
+	note_text(c->d, stem ? stem : "", text);
 	if (!(c->req.flags & CONTROL_F_JSON)) {
 		client_say(c, "out", "%s: %s%s", stem ? stem : "no profile", state,
 			   s && s->apply ? " (locked)" : "");

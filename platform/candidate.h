@@ -78,15 +78,20 @@ struct trial {
 
 #define DAEMON_INBOX		64	/* names that wait to be looked at */
 #define DAEMON_SETTLE_MS	150	/* a file is left alone so long after it came */
-#define DAEMON_INBOX_MS		5000	/* no profile folder: look again after */
+#define DAEMON_SETTLE_MAX_MS	2000	/* though more comes all the time, it is looked at after */
+#define DAEMON_INBOX_MS		2000	/* is the folder that is watched still the one? */
+#define INBOX_BLIND_MAX		384	/* bytes */
 
 struct inbox {
-	int fd, watch;
-	uint64_t retry_at;	/* ms */
+	int fd, watch;		/* -1: nothing is watched */
+	dev_t dev;		/* the folder that is */
+	ino_t ino;
+	uint64_t look_at;	/* ms */
+	char blind[INBOX_BLIND_MAX];	/* a line for `status`: why nothing is; or "" */
 	unsigned int n;
 	struct {
 		char stem[FILES_STEM_MAX];
-		uint64_t at;	/* ms */
+		uint64_t at, latest;	/* ms */
 	} due[DAEMON_INBOX];
 };
 
@@ -96,6 +101,8 @@ void inbox_init(struct daemon *d);
 void inbox_ready(struct daemon *d);
 void inbox_timer(struct daemon *d);
 uint64_t inbox_deadline(const struct daemon *d);
+/* inbox_push() - have a look at that profile's file soon, as if it had just come */
+void inbox_push(struct daemon *d, const char *stem);
 
 /* ---- review.c: a candidate is read --------------------------------------------- */
 
@@ -129,6 +136,9 @@ void note_clear_file(struct daemon *d, const char *stem);
 #define NOTE_FILE	": the new file is not "	/* stands in such a note */
 /* note_find() - lines with their ends, or "" */
 const char *note_find(const struct daemon *d, const char *stem);
+/* note_text() - the same, and what concerns all profiles; @stem "": only that */
+#define NOTE_TEXT_MAX	(DAEMON_NOTE_MAX + INBOX_BLIND_MAX + 1)
+void note_text(const struct daemon *d, const char *stem, char text[NOTE_TEXT_MAX]);
 /* note_tell() - the engine, which answers `status` while it runs */
 void note_tell(struct slot *s);
 

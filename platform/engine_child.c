@@ -117,7 +117,7 @@ void engine_feed(struct daemon *d, struct slot *s)
 	close_snapshots(s);
 	debuglog_start(d, s);
 	usage_start(d, s);
-	if (note_find(d, s->stem)[0])
+	if (note_find(d, s->stem)[0] || d->inbox.blind[0])
 		note_tell(s);
 }
 

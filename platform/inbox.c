@@ -4,8 +4,15 @@
  * after writing, is looked at.  A profile that is connected is changed over to
  * it; of one that is not, only what is wrong is kept for `status`.  That a file
  * goes concerns nobody who is connected.
+ *
+ * A watch follows the folder, not its name.  So while anybody is connected it is
+ * looked at now and then whether the name still leads there: a folder above it
+ * may have been moved, a symbolic link or a mount be another one, and of that
+ * inotify says nothing.
  */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -18,26 +25,95 @@
 #include "platform/report.h"
 
 #define EVENTS	(IN_MOVED_TO | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_DELETE | IN_CREATE | IN_ATTRIB | \
-		 IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+		 IN_DELETE_SELF | IN_MOVE_SELF)
 
+/* ---- the folder ------------------------------------------------------------- */
+
+/* For good or bad, to the log and to `status`; @err: a positive errno, or 0 */
+static void seeing(struct daemon *d, int err)
+{
+	char line[INBOX_BLIND_MAX] = "";
+
+	if (err)
+		snprintf(line, sizeof(line), "the profile folder %.160s cannot be watched (%s): what "
+			 "is put there is not noticed until it can", d->o.profile_dir, strerror(err));
+	if (!strcmp(line, d->inbox.blind))
+		return;
+	snprintf(d->inbox.blind, sizeof(d->inbox.blind), "%s", line);
+	if (err)
+		report(REPORT_WARNING, "inbox.blind", "%s", line);
+	else
+		report(REPORT_INFO, "inbox.watched", "%s", d->o.profile_dir);
+	for (int i = 0; i < NAMES_MAX_PROFILES; i++)
+		note_tell(&d->slots[i]);
+}
+
+/* By a descriptor: what is watched is what was looked at, whatever is renamed meanwhile. */
 static void watch(struct daemon *d)
 {
 	struct inbox *in = &d->inbox;
+	char path[40];
+	struct stat st;
+	int fd, err;
 
-	in->watch = inotify_add_watch(in->fd, d->o.profile_dir, EVENTS);
-	in->retry_at = in->watch < 0 ? d->now + DAEMON_INBOX_MS : DAEMON_NEVER;
+	fd = open(d->o.profile_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	err = fd < 0 || fstat(fd, &st) < 0 ? errno : 0;
+	if (!err) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		in->watch = inotify_add_watch(in->fd, path, EVENTS);
+		err = in->watch < 0 ? errno : 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (!err) {
+		in->dev = st.st_dev;
+		in->ino = st.st_ino;
+	}
+	seeing(d, err);
+}
+
+/* Nothing comes from there any more; look soon for what stands there now. */
+static void unwatch(struct daemon *d)
+{
+	struct inbox *in = &d->inbox;
+
+	if (in->watch >= 0)
+		(void)inotify_rm_watch(in->fd, in->watch);	/* it may be gone by itself */
+	in->watch = -1;
+	in->look_at = d->now + DAEMON_SETTLE_MS;
+}
+
+static void push_all(struct daemon *d);
+
+static void look(struct daemon *d)
+{
+	struct inbox *in = &d->inbox;
+	struct stat st;
+
+	in->look_at = d->now + DAEMON_INBOX_MS;
+	if (in->watch >= 0 && (stat(d->o.profile_dir, &st) < 0 || st.st_dev != in->dev ||
+			       st.st_ino != in->ino)) {
+		unwatch(d);
+		in->look_at = d->now + DAEMON_INBOX_MS;
+	}
+	if (in->watch >= 0)
+		return;
+	watch(d);
+	if (in->watch >= 0)
+		push_all(d);	/* who knows what came meanwhile */
 }
 
 void inbox_init(struct daemon *d)
 {
-	d->inbox.fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	d->inbox.retry_at = DAEMON_NEVER;
-	if (d->inbox.fd < 0) {
-		report(REPORT_WARNING, "inbox.blind", "%s cannot be watched: %s", d->o.profile_dir,
-		       strerror(errno));
-		return;
-	}
-	watch(d);
+	struct inbox *in = &d->inbox;
+
+	in->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	in->watch = -1;
+	in->look_at = d->now + DAEMON_INBOX_MS;
+	if (in->fd < 0)
+		seeing(d, errno);
+	else
+		watch(d);
 }
 
 /* ---- what came ------------------------------------------------------------- */
@@ -55,18 +131,23 @@ static bool stem_of(const char *name, char stem[FILES_STEM_MAX])
 	return files_stem_ok(stem);
 }
 
-static void push(struct daemon *d, const char *stem, uint64_t at)
+/* To be looked at when no more comes for a moment; but it does not wait for that for ever. */
+void inbox_push(struct daemon *d, const char *stem)
 {
 	struct inbox *in = &d->inbox;
+	uint64_t at = d->now + DAEMON_SETTLE_MS;
 	unsigned int i;
 
 	for (i = 0; i < in->n && strcmp(in->due[i].stem, stem); i++)
 		;
 	if (i == DAEMON_INBOX)
 		return;		/* 64 names at once: whoever does that does it again */
-	snprintf(in->due[i].stem, sizeof(in->due[i].stem), "%s", stem);
-	in->due[i].at = at;
-	in->n += i == in->n;
+	if (i == in->n) {
+		in->n++;
+		snprintf(in->due[i].stem, sizeof(in->due[i].stem), "%s", stem);
+		in->due[i].latest = d->now + DAEMON_SETTLE_MAX_MS;
+	}
+	in->due[i].at = at < in->due[i].latest ? at : in->due[i].latest;
 }
 
 static void push_all(struct daemon *d)
@@ -75,7 +156,7 @@ static void push_all(struct daemon *d)
 	int n = files_list(d->o.profile_dir, stems), i;
 
 	for (i = 0; i < n; i++)
-		push(d, stems[i], d->now + DAEMON_SETTLE_MS);
+		inbox_push(d, stems[i]);
 }
 
 /* A new name of something that nobody will write and close: a link of any kind. */
@@ -97,12 +178,8 @@ static void event(struct daemon *d, const struct inotify_event *e)
 		return;
 	}
 	if (e->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) {
-		if (!(e->mask & IN_IGNORED))
-			(void)inotify_rm_watch(d->inbox.fd, e->wd);
-		if (e->wd == d->inbox.watch) {
-			d->inbox.watch = -1;
-			d->inbox.retry_at = d->now + DAEMON_INBOX_MS;
-		}
+		if (e->wd == d->inbox.watch)
+			unwatch(d);
 		return;
 	}
 	if (!e->len || !stem_of(e->name, stem))
@@ -112,7 +189,7 @@ static void event(struct daemon *d, const struct inotify_event *e)
 	/* owner or mode may be what was wrong; else they are no news */
 	if ((e->mask & IN_ATTRIB) && !note_find(d, stem)[0])
 		return;
-	push(d, stem, d->now + DAEMON_SETTLE_MS);
+	inbox_push(d, stem);
 }
 
 void inbox_ready(struct daemon *d)
@@ -184,15 +261,20 @@ static bool take(struct daemon *d, const char *stem)
 	return true;
 }
 
+/* Of profiles that nobody uses there is no hurry. */
+static uint64_t look_at(const struct daemon *d)
+{
+	const struct inbox *in = &d->inbox;
+
+	return in->fd < 0 || (in->watch >= 0 && supervise_idle(d)) ? DAEMON_NEVER : in->look_at;
+}
+
 void inbox_timer(struct daemon *d)
 {
 	struct inbox *in = &d->inbox;
 
-	if (in->fd >= 0 && d->now >= in->retry_at) {
-		watch(d);
-		if (in->watch >= 0)
-			push_all(d);
-	}
+	if (d->now >= look_at(d))
+		look(d);
 	for (unsigned int i = 0; i < in->n; i++) {
 		char stem[FILES_STEM_MAX];
 
@@ -210,7 +292,7 @@ void inbox_timer(struct daemon *d)
 
 uint64_t inbox_deadline(const struct daemon *d)
 {
-	uint64_t until = d->inbox.retry_at;
+	uint64_t until = look_at(d);
 
 	for (unsigned int i = 0; i < d->inbox.n; i++)
 		until = d->inbox.due[i].at < until ? d->inbox.due[i].at : until;

@@ -32,12 +32,14 @@ static struct note *room(struct daemon *d)
 
 void note_tell(struct slot *s)
 {
-	const char *text = note_find(s->d, s->stem);
-	size_t len = strlen(text);
+	char text[NOTE_TEXT_MAX];
 	int fd, ro = -1;
+	size_t len;
 
 	if (s->phase != SLOT_RUNNING || !s->started)
 		return;
+	note_text(s->d, s->stem, text);
+	len = strlen(text);
 	fd = files_memory("notes");
 	if (fd >= 0 && write(fd, text, len) == (ssize_t)len)
 		ro = files_seal(fd);
@@ -96,4 +98,10 @@ const char *note_find(const struct daemon *d, const char *stem)
 	const struct note *n = stem[0] ? find((struct daemon *)(uintptr_t)d, stem) : NULL;
 
 	return n ? n->text : "";
+}
+
+void note_text(const struct daemon *d, const char *stem, char text[NOTE_TEXT_MAX])
+{
+	snprintf(text, NOTE_TEXT_MAX, "%s%s%s", note_find(d, stem), d->inbox.blind,
+		 d->inbox.blind[0] ? "\n" : "");
 }
