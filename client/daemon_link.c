@@ -181,10 +181,10 @@ static void applied(struct engine *e, const struct helper_msg *m, const int *fds
 	const struct link_start *s = standby_waits(e);
 	int error = m->u.applied.error;
 
+	e->offer_out = false;
 	if (m->n_fds)	/* then without error: helper_msg_check() */
-		error = tun_take(e, s ? standby_profile(e) : e->profile,
-				 s ? &s->offer : &e->offer, m->u.applied.has_usable_gso,
-				 fds[0], now);
+		error = tun_take(e, s ? standby_profile(e) : e->profile, &e->offer_sent,
+				 m->u.applied.has_usable_gso, fds[0], now);
 	if (s)
 		standby_applied(e, error, now);
 	else
@@ -249,12 +249,14 @@ void daemon_link_ready(struct engine *e, uint64_t now)
 	}
 }
 
-void daemon_link_offer(const struct plan_offer *offer)
+void daemon_link_offer(struct engine *e, const struct plan_offer *offer)
 {
 	struct helper_msg m = { .type = HELPER_OFFER };
 
 	m.u.offer = *offer;
-	if (helper_send(HELPER_FD, &m, NULL, 0) < 0)
+	e->offer_sent = *offer;
+	e->offer_out = helper_send(HELPER_FD, &m, NULL, 0) == 0;
+	if (!e->offer_out)
 		LOG(LOG_LVL_ERROR, "daemon.offer", "the daemon takes no message");
 }
 

@@ -68,6 +68,8 @@ struct engine {
 	struct atp_config config;	/* Sentry's last */
 	struct plan_offer offer;	/* what of it is in use */
 	bool have_config, offer_pending, attached;
+	bool offer_out;			/* the daemon has not answered the last one, whoever it was for */
+	struct plan_offer offer_sent;	/* that one */
 	bool offer_due;			/* the daemon has not heard of the latest offer */
 	uint64_t offer_at;		/* not before then, us */
 	uint64_t bytes_in, bytes_out;	/* of all connections */
@@ -141,7 +143,7 @@ void link_lost(struct engine *e, enum cause cause, uint32_t retry_after_s,
 /* Blocking, before the loop: all HELPER_FILE up to HELPER_START.  0 or negative errno */
 int daemon_link_receive_files(struct engine *e);
 void daemon_link_ready(struct engine *e, uint64_t now);
-void daemon_link_offer(const struct plan_offer *offer);
+void daemon_link_offer(struct engine *e, const struct plan_offer *offer);
 void daemon_link_state(struct engine *e);		/* e->session */
 
 /* daemon_link_reloaded() - @error and why, of a RELOAD */

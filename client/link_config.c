@@ -13,7 +13,7 @@
 
 static void link_keep_address(const struct engine *e, struct plan_offer *o)
 {
-	const struct plan_offer *has = &e->offer;
+	const struct plan_offer *has = &e->offer_sent;
 
 	if (!addr_equal(&has->addr4, &o->addr4) || !addr_equal(&has->addr6, &o->addr6) ||
 	    has->mtu != o->mtu)
@@ -57,14 +57,16 @@ int link_offer_make(struct engine *e, const struct profile *p, const struct atp_
 
 uint64_t link_offer(struct engine *e, uint64_t now)
 {
-	if (!e->offer_due || e->offer_pending || standby_waits(e))
+	if (!e->offer_due || e->offer_out || standby_waits(e))
 		return UINT64_MAX;
 	if (now < e->offer_at)
 		return e->offer_at;
+	if (e->tunnel)	/* it may have come since the offer was made */
+		link_keep_address(e, &e->offer);
 	e->offer_due = false;
 	e->offer_pending = true;
 	e->offer_at = now + LIMIT_CONFIG_US;
-	daemon_link_offer(&e->offer);
+	daemon_link_offer(e, &e->offer);
 	return UINT64_MAX;
 }
 

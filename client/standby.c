@@ -407,10 +407,10 @@ static void standby_offer(struct engine *e)
 {
 	struct standby *s = e->standby;
 
-	if (!s->proven || s->offer_pending || e->offer_pending)
+	if (!s->proven || s->offer_pending || e->offer_out)
 		return;		/* one offer at a time */
 	s->offer_pending = true;
-	daemon_link_offer(&s->at.offer);
+	daemon_link_offer(e, &s->at.offer);
 }
 
 void standby_applied(struct engine *e, int error, uint64_t now)

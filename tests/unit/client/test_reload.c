@@ -513,6 +513,9 @@ START_TEST(resolvers_timers_and_routes_change_in_one_go)
 	e.config.n_dns = 2;
 	e.config.dns[0] = r->offer.resolvers[0];
 	e.config.dns[1] = r->offer.resolvers[1];
+	e.offer_sent.addr4 = e.config.interface4;	/* what the TUN has */
+	e.offer_sent.addr6 = e.config.interface6;
+	e.offer_sent.mtu = 1400;
 	e.mux = r->c;
 	probe_init(&e.probe, 60, 1, 5, r->now);
 	e.probe.sent = 2;

@@ -38,6 +38,7 @@ static int daemon_end, tun[2];
 static uint64_t ahead;			/* us that the clock was put forward */
 static char accepted[512], refused[512];
 static int offers, apply_error, reloaded;
+static bool slow;			/* the daemon does not answer offers by itself */
 static char why[512];
 
 /* ---- the far sides ------------------------------------------------------------------ */
@@ -172,7 +173,6 @@ static void answer_offer(void)
 
 	first = !e.tunnel && !apply_error;
 	m.u.applied.with_tun = first;
-	offers++;
 	ck_assert_int_eq(helper_send(daemon_end, &m, &tun[0], first), 0);
 }
 
@@ -185,7 +185,9 @@ static void daemon_turn(void)
 		if (m.type == HELPER_WANT_SOCKETS) {
 			give_sockets(&m);
 		} else if (m.type == HELPER_OFFER) {
-			answer_offer();
+			offers++;
+			if (!slow)
+				answer_offer();
 		} else if (m.type == HELPER_RELOADED) {
 			ck_assert_int_eq(reloaded, 1);	/* once, and asked for */
 			reloaded = m.u.reloaded.error;
@@ -330,6 +332,7 @@ static void setup(void)
 
 	ahead = 0;
 	offers = apply_error = 0;
+	slow = false;
 	reloaded = 0;
 	ck_assert_int_gt(atp_accept_write(accepted, sizeof(accepted), id, false, 0), 0);
 	ck_assert_int_gt(atp_refuse_write(refused, sizeof(refused), 403, "device_blocked", "no", 0),
@@ -395,6 +398,37 @@ START_TEST(the_old_session_ends_when_the_new_one_is_proven)
 	turns(20);
 	ck_assert(up_at(&two));
 	ck_assert_uint_eq(one.dials, 1);
+}
+END_TEST
+
+START_TEST(an_answer_is_for_the_offer_that_it_answers)
+{
+	slow = true;
+	far_hang_up(&one);
+	for (int i = 0; i < TURNS && offers < 2; i++)
+		turn();
+	ck_assert_int_eq(offers, 2);
+	far_hang_up(&one);
+	turns(5);
+	ahead += 2 * USEC_PER_SEC;
+	for (int i = 0; i < TURNS && !e.have_config; i++)
+		turn();
+	ck_assert(e.have_config && e.offer_due);
+	turns(5);
+	ck_assert_int_eq(offers, 2);		/* the daemon has not answered the last one */
+	apply_error = -EADDRINUSE;		/* which was for a connection that is gone */
+	answer_offer();
+	for (int i = 0; i < TURNS && offers < 3; i++)
+		turn();
+	ck_assert_int_eq(offers, 3);
+	ck_assert_ptr_nonnull(e.mux);
+	ck_assert(!up_at(&one));
+	apply_error = 0;
+	answer_offer();
+	for (int i = 0; i < TURNS && !up_at(&one); i++)
+		turn();
+	ck_assert(up_at(&one));
+	ck_assert_uint_eq(one.dials, 3);
 }
 END_TEST
 
@@ -605,6 +639,7 @@ int main(void)
 	suite_add_tcase(s, tc);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, the_old_session_ends_when_the_new_one_is_proven);
+	tcase_add_test(tc, an_answer_is_for_the_offer_that_it_answers);
 	tcase_add_test(tc, fields_decide_even_without_the_flag);
 	tcase_add_test(tc, the_new_session_has_the_new_identity);
 	tcase_add_test(tc, the_next_host_of_the_new_profile_will_do);
