@@ -268,7 +268,7 @@ void flow_mux_closed(struct tunnel *t, void *user)
 	flow_put(t->flows, f);
 }
 
-/* 00-overview's table, as docs/protocol.md numbers the reasons; unknown ones are 2 */
+/* the last table of docs/design.md, as docs/protocol.md, 3 numbers the reasons; unknown ones are 2 */
 static enum ns_refusal refusal_of(uint8_t reason)
 {
 	switch ((enum mux_refused)reason) {

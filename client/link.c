@@ -5,7 +5,7 @@
  * (docs/protocol.md, 1 to 6).
  *
  * link_dial.c makes the connection, link_io.c carries its bytes, link_config.c
- * has applied what Sentry offers.
+ * has the daemon apply what Sentry offers.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -31,7 +31,7 @@ struct ns_tuple {
 	uint16_t src_port, dst_port;
 };
 
-/* How a flow that cannot be is told to the app (00-overview's table). */
+/* How a flow that cannot be is told to the app (docs/design.md, last table). */
 enum ns_refusal {
 	NS_REFUSE_RST,			/* ECONNREFUSED */
 	NS_REFUSE_NET,			/* 3/0, 1/0 */

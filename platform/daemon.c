@@ -181,8 +181,8 @@ static void signals_ready(struct daemon *d)
 			report_notify("STOPPING=1");
 			supervise_stop(d);
 			break;
-		case SIGHUP:	/* profiles are read when they are connected */
-		case SIGUSR2:	/* asks for a new dial */
+		case SIGHUP:	/* nothing to read again: profiles are watched (inbox.c) */
+		case SIGUSR2:
 			engine_network(d);
 			break;
 		case SIGUSR1:

@@ -3,8 +3,8 @@
  * profile.h - a profile as checked, typed values.
  *
  * The parser child writes one of these into a sealed memory file; the daemon
- * checks the part that concerns the system (profile_check_system()), builds
- * the plan from it and hands the same file to the engine.  So it is a record
+ * checks it as a whole (profile_check_record()), builds the plan from it and
+ * hands the same file to the engine.  So it is a record
  * of fixed size without pointers, and every reader treats it as input.
  */
 #ifndef APPTUNNEL_PROFILE_H

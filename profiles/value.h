@@ -30,7 +30,7 @@ int value_number(const char *s, size_t n, uint64_t min, uint64_t max, bool or_ze
 /* @words: NULL-terminated; without regard to case */
 int value_enum(const char *s, size_t n, const char *const *words, unsigned int *out,
 	       struct value_error *e);
-/* "session", or "debug session" as the seeds write it */
+/* "session", or "debug session" as the vendor's documents write it */
 int value_log_level(const char *s, size_t n, const char *const *words, unsigned int *out,
 		    struct value_error *e);
 /* min..max characters.  @out: @size bytes, large enough for max characters; may be NULL */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * http1.h - the strict, bounded reader of an HTTP/1.1 head that both sides of
- * the handshake use (docs/protocol.md, 2 and 10), and the JSON reader of the
+ * the handshake use (docs/protocol.md, 2), and the JSON reader of the
  * bodies.  Internal to client/atp.
  */
 #ifndef APPTUNNEL_HTTP1_H

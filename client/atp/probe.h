@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * probe.h - ATP idle probes (docs/protocol.md, 6; seed document 003): a pure
- * state machine.  now in microseconds.
+ * probe.h - ATP idle probes (docs/protocol.md, 6): a pure state machine.
+ * `now` and what is named _us are a monotonic clock's microseconds.
  */
 #ifndef APPTUNNEL_PROBE_H
 #define APPTUNNEL_PROBE_H

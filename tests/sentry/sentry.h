@@ -43,11 +43,11 @@
 #define SENTRY_SESSIONS_DEVICE	8	/* docs/protocol.md, 2 */
 #define SENTRY_FAULTS_MAX	64
 #define SENTRY_CONNS_MAX	65536
-#define SENTRY_GOAWAY_US	(1 * USEC_PER_SEC)	/* flush at most so long (10) */
+#define SENTRY_GOAWAY_US	(1 * USEC_PER_SEC)	/* flush at most so long (docs/protocol.md, 3) */
 #define SENTRY_LINGER_US	(1 * USEC_PER_SEC)	/* wait for the peer's end after ours */
 #define SENTRY_FAR_LINGER_US	(60 * USEC_PER_SEC)	/* far side still takes what is buffered */
 #define SENTRY_NAME_ADDRS	8	/* tried for one name */
-#define SENTRY_HELD_DGRAMS	16	/* before the socket exists (10) */
+#define SENTRY_HELD_DGRAMS	16	/* before the socket exists (docs/protocol.md, 3) */
 #define SENTRY_DIGEST_HEX	65
 #define SENTRY_CAS_MAX		16	/* files of DeviceCa, and of Crl */
 #define SENTRY_CRL_MAX		(16u << 20)	/* bytes of one */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_mux_errors.c - every clause of docs/protocol.md, 3 to 5 and 10, that is
+ * test_mux_errors.c - every clause of docs/protocol.md, 3 to 5, that is
  * a protocol error, and beside each what is almost the same and allowed.
  *
  * Each row feeds frames in hex to one mux.  The client has opened stream 1
