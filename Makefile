@@ -205,13 +205,13 @@ demo: setup ## the whole product in namespaces, step by step; KEEP=1: a shell in
 	$(Q)$(MAKE) --no-print-directory all
 	@scripts/demo $(if $(KEEP),--keep)
 
-bench: setup ## reading a large profile; throughput beside a plain TLS relay
+bench: setup ## a large profile, throughput beside a plain TLS relay, mdm-push with 1,000 devices
 	$(Q)$(MAKE) --no-print-directory all $(OUT)/bench/flat
 	@tests/bench/profile
 	@tests/bench/run
 	@tests/bench/mdm
 
-lint: ## static checks: compiler tidy, shellcheck, include arrows, banned functions
+lint: ## static checks: cppcheck, shellcheck, include arrows, banned functions
 	@scripts/lint
 
 $(OUT)/schema_man: $(call obj,tests/build/schema_man.c) $(PROFILES_A)
