@@ -209,7 +209,10 @@ void daemon_link_ready(struct engine *e, uint64_t now)
 			log_set_file(-1);
 			break;
 		case HELPER_RELOAD:
-			reload_begin(e, m.u.reload.flags, now);
+			if (m.u.reload.flags & RELOAD_CANCEL)
+				standby_cancel(e, now);
+			else
+				reload_begin(e, m.u.reload.flags, m.u.reload.limit_ms, now);
 			break;
 		case HELPER_SOCKETS:
 			sock_put(&e->socks, &m, fds);

@@ -155,7 +155,8 @@ uint64_t daemon_link_again(struct engine *e, uint64_t now);
 
 /* reload_init() - nothing was sent yet */
 void reload_init(struct engine *e);
-void reload_begin(struct engine *e, uint32_t flags, uint64_t now);
+/* reload_begin() - @flags and @limit_ms as in HELPER_RELOAD */
+void reload_begin(struct engine *e, uint32_t flags, uint32_t limit_ms, uint64_t now);
 void reload_free(struct engine *e);
 /* reload_log() - the parameters of a profile, level info */
 void reload_log(const struct profile *p);
@@ -174,9 +175,12 @@ void files_close(struct tls_setup *f);
 
 /*
  * standby_begin() - dial by e->new_profile and e->new_files, taken over on success
+ * @limit_ms: for all of it; 0: RELOAD_LIMIT_MS
  * Return: 0: reload_answer() follows; or a negative errno with @why filled
  */
-int standby_begin(struct engine *e, char *why, size_t size, uint64_t now);
+int standby_begin(struct engine *e, uint32_t limit_ms, char *why, size_t size, uint64_t now);
+/* standby_cancel() - it is not wanted any more; all stays, unless it is being applied */
+void standby_cancel(struct engine *e, uint64_t now);
 /*
  * standby_event() - @src NULL: something else moved that a dial may wait for
  * Return: true: @src was its own

@@ -31,7 +31,6 @@
 #define LIMIT_STABLE_US		(60 * USEC_PER_SEC)	/* lived so long: back-off starts anew */
 #define LIMIT_REFUSED_US	(900 * USEC_PER_SEC)	/* +- 10 % */
 
-#define LIMIT_RELOAD_US		(30 * USEC_PER_SEC)	/* a new profile's session is up by then */
 #define LIMIT_RELOAD_AGAIN_US	(2 * USEC_PER_SEC)	/* all its Hosts in vain: once more */
 
 #define LIMIT_UNSAID_US		(100 * USEC_PER_MSEC)	/* the daemon's socket was full */

@@ -198,7 +198,7 @@ void reload_answer(struct engine *e, int error, const char *why)
 	daemon_link_reloaded(e, error, why);
 }
 
-void reload_begin(struct engine *e, uint32_t flags, uint64_t now)
+void reload_begin(struct engine *e, uint32_t flags, uint32_t limit_ms, uint64_t now)
 {
 	char why[RELOAD_WHY] = "";
 	bool under_way = false;
@@ -206,7 +206,7 @@ void reload_begin(struct engine *e, uint32_t flags, uint64_t now)
 
 	err = judge(e, why);
 	if (!err && (flags & RELOAD_SESSION || !same_session(e->profile, e->new_profile))) {
-		err = standby_begin(e, why, sizeof(why), now);
+		err = standby_begin(e, limit_ms, why, sizeof(why), now);
 		under_way = !err;
 	} else if (!err) {
 		err = reload_use(e, e->new_profile, NULL, NULL, now);

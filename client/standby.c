@@ -8,8 +8,8 @@
  *	proven     the PROBE was answered: the daemon is asked to apply its offer
  *	applied    the old session ends, this one takes its place (link_adopt())
  *
- * Whatever fails on the way, and LIMIT_RELOAD_US without an end, frees the
- * standby and answers the daemon; the session and its profile are as before.
+ * Whatever fails on the way, the end of its time and the daemon's wish
+ * free the standby and answer the daemon; the session and its profile are as before.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,6 +33,7 @@ struct standby {
 	bool have_config, proven, offer_pending;
 	uint64_t probe;			/* opaque of the PROBE */
 	uint64_t give_up, redial;	/* us; redial 0: it is being dialled */
+	uint32_t limit_ms;		/* until give_up */
 	uint32_t failed_hosts;		/* in this round */
 };
 
@@ -167,7 +168,7 @@ static int carry_files(struct engine *e)
 
 static void standby_dial(struct engine *e, uint64_t now);
 
-int standby_begin(struct engine *e, char *why, size_t size, uint64_t now)
+int standby_begin(struct engine *e, uint32_t limit_ms, char *why, size_t size, uint64_t now)
 {
 	enum cause cause = CAUSE_IDENTITY;
 	struct tls_ctx *tls;
@@ -194,7 +195,8 @@ int standby_begin(struct engine *e, char *why, size_t size, uint64_t now)
 		.loop = e->loop, .socks = &e->socks, .tls = tls,
 		.resolver = e->resolver, .profile = s->profile,
 	};
-	s->give_up = now + LIMIT_RELOAD_US;
+	s->limit_ms = limit_ms ? limit_ms : RELOAD_LIMIT_MS;
+	s->give_up = now + s->limit_ms * USEC_PER_MSEC;
 	s->redial = now;
 	e->standby = s;
 	LOG(LOG_LVL_INFO, "standby.begin", "the new profile needs a new session: dialling it "
@@ -470,14 +472,24 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+void standby_cancel(struct engine *e, uint64_t now)
+{
+	/* what is being applied comes to its end in a moment */
+	if (e->standby && !e->standby->offer_pending)
+		standby_fail(e, -ECANCELED, "it was called off", now);
+}
+
 uint64_t standby_timer(struct engine *e, uint64_t now)
 {
 	struct standby *s = e->standby;
+	char why[64];
 
 	if (!s)
 		return UINT64_MAX;
 	if (now >= s->give_up) {
-		standby_fail(e, -ETIMEDOUT, "the new session was not up within 30 s", now);
+		snprintf(why, sizeof(why), "the new session was not up within %u s",
+			 s->limit_ms / 1000);
+		standby_fail(e, -ETIMEDOUT, why, now);
 		return UINT64_MAX;
 	}
 	if (s->redial && now >= s->redial)

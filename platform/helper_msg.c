@@ -203,7 +203,10 @@ static bool from_daemon_sound(const struct helper_msg *m)
 	case HELPER_CONTROL:
 		return m->n_fds == 1 && control_request_check(&m->u.control) == 0;
 	case HELPER_RELOAD:
-		return !m->n_fds && !(m->u.reload.flags & ~RELOAD_SESSION);
+		if (m->u.reload.flags == RELOAD_CANCEL)
+			return !m->n_fds && !m->u.reload.limit_ms;
+		return !m->n_fds && !(m->u.reload.flags & ~RELOAD_SESSION) &&
+		       m->u.reload.limit_ms <= RELOAD_LIMIT_MS;
 	case HELPER_NETWORK:
 	case HELPER_DIAL:
 	case HELPER_STOP:

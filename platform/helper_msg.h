@@ -75,9 +75,16 @@ enum helper_socket { HELPER_SOCK_TCP, HELPER_SOCK_UDP };
 /*
  * The new profile needs a new session (Host, service, IDs, identity, pins, CA,
  * TLS version): it is dialled beside the one that lives, which ends when the
- * new one is good.  When it is not within 30 s, all stays as it was.
+ * new one is good.  When it is not within 30 s, or u.reload.limit_ms, all stays
+ * as it was (-ETIMEDOUT).
  */
 #define RELOAD_SESSION	0x1u
+/*
+ * Alone: the RELOAD that is under way is called off.  It is answered -ECANCELED
+ * then; or as always, if it was too late for that.  This one has no answer.
+ */
+#define RELOAD_CANCEL	0x2u
+#define RELOAD_LIMIT_MS	30000
 
 enum session_state {
 	SESSION_DOWN, SESSION_RESOLVING, SESSION_CONNECTING, SESSION_SECURING,
@@ -111,7 +118,10 @@ struct helper_msg {
 			uint8_t has_usable_gso;	/* TUN was opened with IFF_VNET_HDR */
 		} applied;
 		struct control_request control;
-		struct { uint32_t flags; } reload;	/* RELOAD_* */
+		struct {
+			uint32_t flags;		/* RELOAD_* */
+			uint32_t limit_ms;	/* for a new session; 0: RELOAD_LIMIT_MS */
+		} reload;
 		struct {
 			int32_t error;		/* 0, or a negative errno: nothing changed */
 			char text[512];		/* printable, NUL-terminated; why */

@@ -176,6 +176,7 @@ static void answer_offer(void)
 	ck_assert_int_eq(helper_send(daemon_end, &m, &tun[0], first), 0);
 }
 
+
 static void daemon_turn(void)
 {
 	int fds[HELPER_MAX_FDS];
@@ -213,11 +214,21 @@ static void send_profile(void)
 	send_file(HELPER_FILE_PROFILE, 0, fd);
 }
 
+static uint32_t limit_ms;
+
 static void send_reload(uint32_t flags)
 {
-	struct helper_msg m = { .type = HELPER_RELOAD, .u.reload.flags = flags };
+	struct helper_msg m = { .type = HELPER_RELOAD, .u.reload.flags = flags,
+				.u.reload.limit_ms = limit_ms };
 
 	reloaded = 1;
+	ck_assert_int_eq(helper_send(daemon_end, &m, NULL, 0), 0);
+}
+
+static void send_cancel(void)
+{
+	struct helper_msg m = { .type = HELPER_RELOAD, .u.reload.flags = RELOAD_CANCEL };
+
 	ck_assert_int_eq(helper_send(daemon_end, &m, NULL, 0), 0);
 }
 
@@ -539,12 +550,48 @@ START_TEST(thirty_seconds_without_a_result_change_nothing)
 	send_reload(RELOAD_SESSION);
 	turns(30);
 	ck_assert_uint_eq(two.dials, 1);
-	ahead = LIMIT_RELOAD_US - 2 * USEC_PER_SEC;
+	ahead = 28 * USEC_PER_SEC;
 	turns(5);
 	ck_assert_int_eq(reloaded, 1);
-	ahead = LIMIT_RELOAD_US;
+	ahead = 30 * USEC_PER_SEC;
 	until_answered();
 	still_one(-ETIMEDOUT, "30 s");
+}
+END_TEST
+
+START_TEST(a_limit_of_its_own)
+{
+	two.mute = true;
+	use(&two);
+	send_profile();
+	limit_ms = 4000;
+	send_reload(RELOAD_SESSION);
+	turns(30);
+	ahead = 2 * USEC_PER_SEC;
+	turns(5);
+	ck_assert_int_eq(reloaded, 1);
+	ahead = 4 * USEC_PER_SEC;
+	until_answered();
+	still_one(-ETIMEDOUT, " 4 s");
+	limit_ms = 0;
+}
+END_TEST
+
+START_TEST(called_off)
+{
+	send_cancel();			/* nothing is under way: no answer */
+	turns(5);
+	two.mute = true;
+	use(&two);
+	send_profile();
+	send_reload(RELOAD_SESSION);
+	turns(30);
+	ck_assert_uint_eq(two.dials, 1);
+	ck_assert_int_eq(reloaded, 1);
+	send_cancel();
+	until_answered();
+	still_one(-ECANCELED, "called off");
+	ck_assert_int_eq(offers, 1);
 }
 END_TEST
 
@@ -650,6 +697,8 @@ int main(void)
 	tcase_add_test(tc, a_wrong_pin_sends_nothing_and_changes_nothing);
 	tcase_add_test(tc, a_refusal_changes_nothing);
 	tcase_add_test(tc, thirty_seconds_without_a_result_change_nothing);
+	tcase_add_test(tc, a_limit_of_its_own);
+	tcase_add_test(tc, called_off);
 	tcase_add_test(tc, an_offer_that_cannot_be_applied_changes_nothing);
 	tcase_add_test(tc, an_unusable_identity_changes_nothing);
 	tcase_add_test(tc, one_change_at_a_time);

@@ -89,8 +89,15 @@ START_TEST(judges_reloads)
 	GOOD(m, false);
 	BAD(m, true);
 	BAD_WITH(m, false, n_fds, 1);
-	BAD_WITH(m, false, u.reload.flags, RELOAD_SESSION << 1);
+	BAD_WITH(m, false, u.reload.flags, RELOAD_CANCEL << 1);
+	BAD_WITH(m, false, u.reload.flags, RELOAD_CANCEL | RELOAD_SESSION);
+	BAD_WITH(m, false, u.reload.limit_ms, RELOAD_LIMIT_MS + 1);
 	m.u.reload.flags = RELOAD_SESSION;
+	m.u.reload.limit_ms = RELOAD_LIMIT_MS;
+	GOOD(m, false);
+	BAD_WITH(m, false, u.reload.flags, RELOAD_CANCEL);
+	m.u.reload.flags = RELOAD_CANCEL;
+	m.u.reload.limit_ms = 0;
 	GOOD(m, false);
 
 	m = message(HELPER_RELOADED, 0);
