@@ -248,12 +248,12 @@ static void take_bytes(struct answer *a)
 static char whole_answer[CTL_WHOLE_MAX];	/* stdout's until the process ends */
 
 /*
- * Relay until "exit N".  A signal (connect only; let in while we wait, by
- * @unblocked) closes our direction only: the daemon takes that as an
- * interruption, undoes, and says so; a second one ends us at once.
+ * Relay until "exit N".  A signal (connect and apply only; let in while we wait,
+ * by @unblocked) closes our direction only: the daemon takes that as an
+ * interruption, undoes within @undo_ms, and says so; a second one ends us at once.
  * @whole: the answer has an end and is shown when that is here
  */
-static int relay(int fd, int patience, bool whole, const sigset_t *unblocked)
+static int relay(int fd, int patience, int undo_ms, bool whole, const sigset_t *unblocked)
 {
 	struct answer a = { .code = -1 };
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -269,7 +269,7 @@ static int relay(int fd, int patience, bool whole, const sigset_t *unblocked)
 		if (signalled && !told) {
 			told = true;
 			shutdown(fd, SHUT_WR);
-			patience = CTL_ANSWER_MS;
+			patience = undo_ms;
 		}
 		ts = (struct timespec){ patience / 1000, patience % 1000 * 1000000L };
 		ready = ppoll(&p, 1, patience < 0 ? NULL : &ts, unblocked);
@@ -337,7 +337,7 @@ int ctl_request_with(const struct ctl_opts *o, const struct control_request *req
 	if (fd < 0)
 		return open_failed(o, fd);
 	sigemptyset(&block);
-	if (req->verb == CONTROL_CONNECT) {
+	if (req->verb == CONTROL_CONNECT || req->verb == CONTROL_APPLY) {
 		sigaddset(&block, SIGINT);
 		sigaddset(&block, SIGTERM);
 		sigaction(SIGINT, &sa, NULL);
@@ -354,8 +354,10 @@ int ctl_request_with(const struct ctl_opts *o, const struct control_request *req
 		close(fd);
 		return CTL_UNEXPECTED;
 	}
-	code = relay(fd, patience_ms(req), req->verb == CONTROL_LOG && !(req->flags &
-		     CONTROL_F_FOLLOW), &unblocked);
+	/* the profile before may need a new session, as with rollback */
+	code = relay(fd, patience_ms(req), req->verb == CONTROL_APPLY ? 4 * CTL_ANSWER_MS :
+		     CTL_ANSWER_MS, req->verb == CONTROL_LOG && !(req->flags & CONTROL_F_FOLLOW),
+		     &unblocked);
 	close(fd);
 	if (fflush(stdout) || ferror(stdout))
 		return code ? code : CTL_UNEXPECTED;

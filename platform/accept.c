@@ -302,6 +302,15 @@ static void client_read(struct daemon *d, struct client *c)
 	answer_request(d, c);
 }
 
+/* Whoever waits will not wait any longer. */
+static void interrupted(struct daemon *d, struct client *c)
+{
+	if (c->slot)
+		supervise_interrupted(d, c);
+	else if (c->wait == CLIENT_CHANGE)
+		trial_interrupted(d, c);
+}
+
 /* After the request there is nothing more to come but the end. */
 static void client_listen(struct daemon *d, struct client *c)
 {
@@ -311,8 +320,7 @@ static void client_listen(struct daemon *d, struct client *c)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	c->eof = true;
-	if (c->slot)
-		supervise_interrupted(d, c);
+	interrupted(d, c);
 }
 
 short client_events(const struct client *c)
@@ -334,8 +342,8 @@ void client_ready(struct daemon *d, struct client *c, short revents)
 		client_listen(d, c);
 	if (c->fd >= 0 && (revents & (POLLHUP | POLLERR | POLLNVAL))) {
 		/* not even half of it is left */
-		if (c->slot && !c->eof)
-			supervise_interrupted(d, c);
+		if (!c->eof)
+			interrupted(d, c);
 		client_drop(c);
 	}
 }
@@ -353,8 +361,7 @@ void client_timer(struct daemon *d, struct client *c)
 {
 	if (c->out_len && d->now >= c->out_since + CONTROL_DEADLINE_MS) {
 		/* it does not read: as good as gone */
-		if (c->slot)
-			supervise_interrupted(d, c);
+		interrupted(d, c);
 		client_drop(c);
 	} else if (c->wait == CLIENT_READING && d->now >= c->deadline) {
 		client_bad(c, "no request came");

@@ -8,6 +8,7 @@
  *	review.c	it is read			-> change.c, if its slot runs
  *	change.c	it takes the slot's place	-> trial.c
  *	trial.c		it is kept, or led back		(trial_ready.c: does it work?)
+ *	install.c	what is kept goes into the profile folder
  *	note.c		what `status` says about it
  */
 #ifndef APPTUNNEL_CANDIDATE_H
@@ -37,6 +38,8 @@ struct candidate {
 	int text;		/* sealed; -1: there is none */
 	bool is_signed;
 	uint8_t sum[SHA256_LEN];
+	uint8_t folder[SHA256_LEN];	/* APPLY: install_mark() when it was asked for */
+	bool same;		/* APPLY: that text is in use already */
 	struct trial_terms terms;
 	/* once it was read */
 	struct profile *profile;	/* owned */
@@ -70,6 +73,8 @@ struct trial {
 	uint64_t deadline;	/* ms */
 	bool ready_due;		/* readiness was not seen yet */
 	bool back_due;		/* is to be rolled back as soon as that can begin */
+	bool same;		/* it was in use before: there is no way back, only readiness */
+	bool file_waits;	/* another one came into the profile folder meanwhile */
 	char why[256];
 	uint64_t try_at;	/* ms */
 	pid_t pid;		/* of what tries; 0: none */
@@ -123,7 +128,7 @@ void candidate_free(struct candidate *c);
 /* candidate_refuse() - to `status`, the log, and whoever waits; @exit: for them */
 void candidate_refuse(struct daemon *d, const struct candidate *c, int exit, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
-/* candidate_client() - who waits for it; NULL: nobody */
+/* candidate_client() - who waits for that `profile apply`; NULL: nobody */
 struct client *candidate_client(struct daemon *d, const char *stem);
 
 /* ---- note.c ---------------------------------------------------------------------- */
@@ -155,10 +160,31 @@ uint64_t change_deadline(const struct slot *s);
 /* change_over() - the slot is: nothing comes of it */
 void change_over(struct slot *s);
 /*
+ * change_cancel() - whoever applied it does not want it any more; @exit and @why: for them
+ * Return: false: nothing that was applied is under way.  true: the outcome is told as ever,
+ *	and it may be too late
+ */
+bool change_cancel(struct slot *s, int exit, const char *why);
+/*
  * change_offer() - apply an offer that comes while the engine goes over
  * Return: false: it is the old profile's; else *err is 0 or a negative errno
  */
 bool change_offer(struct slot *s, const struct plan_offer *o, int *err, char *why, size_t size);
+
+/* ---- install.c: what is kept, for the next connect ------------------------------------------- */
+
+/* install_mark() - what stands in the profile folder under that name, to be compared later */
+void install_mark(const struct daemon *d, const char *stem, uint8_t mark[SHA256_LEN]);
+/* install_delivered() - is it another one than it was, and neither gone nor @sum's text? */
+bool install_delivered(const struct daemon *d, const char *stem, const uint8_t mark[SHA256_LEN],
+		       const uint8_t sum[SHA256_LEN]);
+/*
+ * install_text() - write it there, unless something was delivered since @mark
+ * @text, @sum: a profile's, sealed
+ * Return: 0; -EEXIST: that is kept; or another negative errno
+ */
+int install_text(const struct daemon *d, const char *stem, int text, bool is_signed,
+		 const uint8_t sum[SHA256_LEN], const uint8_t mark[SHA256_LEN]);
 
 /* ---- trial.c, trial_ready.c, trial_request.c ------------------------------------------------- */
 
@@ -175,6 +201,14 @@ void trial_offline(struct daemon *d, const struct candidate *c);
 /* trial_refused() - it did not become active */
 void trial_refused(struct daemon *d, const struct candidate *c);
 bool trial_on(const struct daemon *d, const char *stem);
+/* trial_delivery() - there is something in the folder for a profile on trial: it waits */
+void trial_delivery(struct daemon *d, const char *stem);
+/* trial_interrupted() - whoever waits for an apply is gone, or will not wait any longer */
+void trial_interrupted(struct daemon *d, struct client *c);
+/* trial_disconnected() - a readiness that is waited for cannot be seen any more */
+void trial_disconnected(struct daemon *d, const char *stem);
+/* trial_stopping() - the daemon ends: those who wait are told */
+void trial_stopping(struct daemon *d);
 /* trial_child() - was that what tried the readiness? */
 bool trial_child(struct daemon *d, pid_t pid, int status);
 void trial_timer(struct daemon *d);

@@ -28,6 +28,10 @@ struct change {
 	uint32_t flags;		/* RELOAD_* */
 	uint64_t deadline;	/* ms */
 	uint64_t stamp;		/* of the new profile's files */
+	bool stored;		/* the store's active copy is this text already */
+	bool cancelled;		/* nobody wants it any more: exit code and why */
+	int cancel_exit;
+	char cancel_why[128];
 };
 
 static void change_free(struct slot *s)
@@ -159,8 +163,8 @@ static void done(struct daemon *d, struct slot *s, const char *how)
 	int err = 0;
 
 	swap(d, s);
-	/* of what is rolled back the store knows already */
-	if (c.source != CANDIDATE_BACK)
+	/* of what is rolled back, or was in use before, the store knows already */
+	if (c.source != CANDIDATE_BACK && !ch->stored)
 		err = store_commit(d->o.state_dir, s->stem);
 	if (err)
 		report(REPORT_ERROR, "store.failed", "%s: %s", s->stem, strerror(-err));
@@ -230,6 +234,8 @@ static int send_all(struct slot *s, const struct identity *id)
 			err = engine_file(s, HELPER_FILE_PIN, i, id->pins[i]);
 	}
 	msg.u.reload.flags = ch->flags;
+	if (ch->next.source == CANDIDATE_APPLY && ch->next.terms.confirm_ms < RELOAD_LIMIT_MS)
+		msg.u.reload.limit_ms = ch->next.terms.confirm_ms;
 	return err ? err : helper_send(s->sock, &msg, NULL, 0);
 }
 
@@ -282,7 +288,10 @@ void change_start(struct daemon *d, struct slot *s, struct candidate *c)
 		ch->flags |= RELOAD_SESSION;
 	exit = EXIT_SYSTEM;
 	connect_store(s);
-	err = ch->next.source == CANDIDATE_BACK ? 0 :
+	ch->next.same = ch->next.source == CANDIDATE_APPLY &&
+			!memcmp(s->sum, ch->next.sum, sizeof(s->sum));
+	ch->stored = ch->next.same && s->in_store;
+	err = ch->next.source == CANDIDATE_BACK || ch->stored ? 0 :
 	      store_put(d->o.state_dir, s->stem, STORE_STAGED, ch->next.text, ch->next.is_signed);
 	if (!err)
 		err = trial_prepare(d, &ch->next);
@@ -358,14 +367,33 @@ bool change_reloaded(struct daemon *d, struct slot *s, const struct helper_msg *
 		failed(d, s, EXIT_SYSTEM, why);
 		return true;
 	}
-	if (ch->next.source == CANDIDATE_BACK || err == -EOPNOTSUPP) {
+	if (ch->next.source == CANDIDATE_BACK || (err == -EOPNOTSUPP && !ch->cancelled)) {
 		by_new_engine(d, s);
 		return true;
 	}
 	lead_back(s);
-	snprintf(why, sizeof(why), "%s", m->u.reloaded.text[0] ? m->u.reloaded.text :
-		 strerror(-err));
-	failed(d, s, EXIT_UNEXPECTED, why);
+	snprintf(why, sizeof(why), "%s", ch->cancelled ? ch->cancel_why :
+		 m->u.reloaded.text[0] ? m->u.reloaded.text : strerror(-err));
+	failed(d, s, ch->cancelled ? ch->cancel_exit : err == -ETIMEDOUT ? EXIT_TIMEOUT :
+	       EXIT_UNEXPECTED, why);
+	return true;
+}
+
+bool change_cancel(struct slot *s, int exit, const char *why)
+{
+	struct helper_msg msg = { .type = HELPER_RELOAD, .u.reload.flags = RELOAD_CANCEL };
+	struct change *ch = s->change;
+
+	if (!ch || ch->next.source != CANDIDATE_APPLY)
+		return false;
+	if (ch->cancelled)
+		return true;
+	ch->cancelled = true;
+	ch->cancel_exit = exit;
+	snprintf(ch->cancel_why, sizeof(ch->cancel_why), "%s", why);
+	/* if it cannot be told: it has a limit, and what follows that goes by the flag */
+	if (s->sock >= 0 && helper_send(s->sock, &msg, NULL, 0) < 0)
+		report(REPORT_WARNING, "change.uncancelled", "%s", s->stem);
 	return true;
 }
 
@@ -383,8 +411,12 @@ void change_lost(struct daemon *d, struct slot *s)
 
 void change_over(struct slot *s)
 {
-	if (s->change)
-		failed(s->d, s, EXIT_NOT_UP, "it was disconnected meanwhile");
+	const struct trial_terms *t = s->change ? &s->change->next.terms : NULL;
+
+	/* "not connected" would ask for another try, without a trial */
+	if (t)
+		failed(s->d, s, t->confirm_ms || t->ready ? EXIT_TIMEOUT : EXIT_NOT_UP,
+		       "it was disconnected meanwhile");
 }
 
 void change_timer(struct daemon *d, struct slot *s)

@@ -217,9 +217,13 @@ static bool take(struct daemon *d, const char *stem)
 	char why[512] = "";
 	int err;
 
-	/* a connect reads the file itself; a change, a trial or an undo has its turn first */
+	if (trial_on(d, stem)) {
+		trial_delivery(d, stem);	/* its end brings us back */
+		return true;
+	}
+	/* a connect reads the file itself; a change or an undo has its turn first */
 	if (review_busy(d) || (s && (s->change || s->phase == SLOT_PARSING ||
-				     s->phase == SLOT_STOPPING)) || trial_on(d, stem))
+				     s->phase == SLOT_STOPPING)))
 		return false;
 	snprintf(c.stem, sizeof(c.stem), "%s", stem);
 	err = parse_open(d, stem, &in, why, sizeof(why));

@@ -48,7 +48,8 @@ struct client *candidate_client(struct daemon *d, const char *stem)
 	for (int i = 0; i < DAEMON_CLIENTS; i++) {
 		struct client *c = &d->clients[i];
 
-		if (c->fd >= 0 && c->wait == CLIENT_CHANGE && !strcmp(c->req.profile, stem))
+		if (c->fd >= 0 && c->wait == CLIENT_CHANGE && c->req.verb == CONTROL_APPLY &&
+		    !strcmp(c->req.profile, stem))
 			return c;
 	}
 	return NULL;
@@ -172,8 +173,14 @@ static void invalid(struct daemon *d, const struct candidate *c, const char *fin
 
 static void reviewed(struct daemon *d, struct candidate *c)
 {
+	struct client *w = c->source == CANDIDATE_APPLY ? candidate_client(d, c->stem) : NULL;
 	struct slot *s = supervise_find(d, c->stem);
 
+	if (c->source == CANDIDATE_APPLY && (!w || w->eof)) {
+		candidate_refuse(d, c, EXIT_NOT_UP, "it was interrupted");
+		candidate_free(c);
+		return;
+	}
 	if (s) {
 		change_start(d, s, c);
 	} else {

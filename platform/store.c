@@ -320,12 +320,13 @@ void store_boot(char boot[40])
 int store_trial_put(const char *state_dir, const char *stem, const struct store_trial *t)
 {
 	int dir = folder(state_dir, stem, true), err;
-	char text[256], hex[SHA256_HEX];
+	char text[320], hex[SHA256_HEX], folder[SHA256_HEX];
 
 	if (dir < 0)
 		return dir;
 	snprintf(text, sizeof(text), "until %" PRIu64 " boot %s sha256 %s ready %d version %" PRIu64
-		 "\n", t->deadline_s, t->boot, sha256_hex(t->sum, hex), t->ready_due, t->version);
+		 " folder %s\n", t->deadline_s, t->boot, sha256_hex(t->sum, hex), t->ready_due,
+		 t->version, sha256_hex(t->folder, folder));
 	err = put(dir, "trial", -1, text);
 	close(dir);
 	return err;
@@ -333,6 +334,8 @@ int store_trial_put(const char *state_dir, const char *stem, const struct store_
 
 static bool hex_read(const char *hex, uint8_t sum[SHA256_LEN])
 {
+	if (strlen(hex) != SHA256_HEX - 1)
+		return false;
 	for (int i = 0; i < SHA256_LEN; i++) {
 		unsigned int byte;
 
@@ -346,7 +349,7 @@ static bool hex_read(const char *hex, uint8_t sum[SHA256_LEN])
 int store_trial_get(const char *state_dir, const char *stem, struct store_trial *t)
 {
 	int dir = folder(state_dir, stem, false), ready = 1;
-	char *text, hex[SHA256_HEX] = "";
+	char *text, hex[SHA256_HEX] = "", mark[SHA256_HEX] = "";
 
 	if (dir < 0)
 		return dir;
@@ -356,8 +359,9 @@ int store_trial_get(const char *state_dir, const char *stem, struct store_trial 
 	if (!text)
 		return -ENOENT;
 	/* one that cannot be read is one that is over */
-	if (sscanf(text, "until %" SCNu64 " boot %39s sha256 %64s ready %d version %" SCNu64,
-		   &t->deadline_s, t->boot, hex, &ready, &t->version) != 5 || strlen(hex) != SHA256_HEX - 1 || !hex_read(hex, t->sum))
+	if (sscanf(text, "until %" SCNu64 " boot %39s sha256 %64s ready %d version %" SCNu64
+		   " folder %64s", &t->deadline_s, t->boot, hex, &ready, &t->version, mark) != 6 ||
+	    !hex_read(hex, t->sum) || !hex_read(mark, t->folder))
 		*t = (struct store_trial){ .ready_due = true, .version = UINT64_MAX };
 	else
 		t->ready_due = ready != 0;

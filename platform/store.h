@@ -32,6 +32,7 @@ struct store_trial {
 	uint8_t sum[SHA256_LEN];
 	bool ready_due;			/* readiness was not seen yet */
 	uint64_t version;		/* versions.h: what counted before it */
+	uint8_t folder[SHA256_LEN];	/* install_mark() when it began */
 };
 
 /*

@@ -177,9 +177,13 @@ void slot_end(struct daemon *d, struct slot *s, int exit, const char *fmt, ...)
 
 void supervise_disconnect(struct daemon *d, struct client *c, struct slot *s)
 {
+	char stem[FILES_STEM_MAX];
+
+	memcpy(stem, s->stem, sizeof(stem));
 	c->slot = s;
 	c->wait = CLIENT_DOWN;
 	slot_end(d, s, EXIT_NOT_UP, "disconnect was asked for");
+	trial_disconnected(d, stem);
 }
 
 /* ---- those who wait go, or waited enough --------------------------------- */
@@ -302,6 +306,7 @@ void supervise_stop(struct daemon *d)
 {
 	unsigned int i;
 
+	trial_stopping(d);
 	for (i = 0; i < NAMES_MAX_PROFILES; i++)
 		slot_end(d, &d->slots[i], EXIT_UNEXPECTED, "apptunneld is stopping");
 }

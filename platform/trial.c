@@ -10,11 +10,9 @@
  * folder.  `profile apply`, `confirm` and `rollback` are trial_request.c.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,7 +24,6 @@
 #define TRY_AGAIN_MS	200	/* until a rollback can begin */
 #define BACK_PAUSE_MS	5000	/* a rollback that failed is tried again after */
 #define STUCK_PAUSE_MS	10000	/* one that could not begin, after */
-#define COPY		16384
 #define SLACK_S		60	/* on disk: the change itself takes time, too */
 
 struct trial *trial_find(struct daemon *d, const char *stem)
@@ -56,9 +53,38 @@ static void forget(struct trial *t)
 	*t = (struct trial){ .deadline = DAEMON_NEVER };
 }
 
+/* Its end: what came into the folder meanwhile has its turn. */
+static void end(struct daemon *d, struct trial *t)
+{
+	struct trial was = *t;
+
+	forget(t);
+	if (install_delivered(d, was.stem, was.kept.folder, was.kept.sum))
+		inbox_push(d, was.stem);
+}
+
 bool trial_on(const struct daemon *d, const char *stem)
 {
 	return trial_find((struct daemon *)(uintptr_t)d, stem) != NULL;
+}
+
+/* For `status`, as long as it lasts. */
+static void say_trial(struct daemon *d, const struct trial *t)
+{
+	time_t until = (time_t)t->kept.deadline_s;
+	char text[768], when[32] = "";
+	struct tm tm;
+	int len;
+
+	if (gmtime_r(&until, &tm))
+		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	len = snprintf(text, sizeof(text), "profile %s: on trial until %s: without %s by then the "
+		       "profile before comes back", t->stem, when, t->terms.confirm_ms ?
+		       "`apptunnel profile confirm`" : "readiness");
+	if (t->file_waits)
+		snprintf(text + len, sizeof(text) - (size_t)len, "\nprofile %s: what came into %.160s "
+			 "meanwhile waits for the end of the trial", t->stem, d->o.profile_dir);
+	note_set(d, t->stem, text);
 }
 
 static uint32_t window_ms(const struct trial_terms *t)
@@ -68,56 +94,25 @@ static uint32_t window_ms(const struct trial_terms *t)
 
 /* ---- for good: into the profile folder ----------------------------------------- */
 
-static int copy_to(int from, int to)
-{
-	char buf[COPY];
-	off_t at = 0;
-	ssize_t n;
-
-	while ((n = pread(from, buf, sizeof(buf), at)) > 0) {
-		if (write(to, buf, (size_t)n) != n)
-			return -EIO;
-		at += n;
-	}
-	if (n < 0 || fchmod(to, 0644) < 0 || fsync(to) < 0)
-		return -errno;
-	return 0;
-}
-
-/* What is confirmed is what the next connect shall find. */
-static int install(struct daemon *d, const char *stem, int text, bool is_signed)
-{
-	char name[FILES_STEM_MAX + 8], tmp[FILES_STEM_MAX + 8];
-	int dir, fd, err;
-
-	snprintf(name, sizeof(name), "%s.%s", stem, is_signed ? "p7m" : "ini");
-	snprintf(tmp, sizeof(tmp), ".%s.new", stem);
-	dir = open(d->o.profile_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return -errno;
-	(void)unlinkat(dir, tmp, 0);
-	fd = openat(dir, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-	err = fd < 0 ? -errno : copy_to(text, fd);
-	if (fd >= 0)
-		close(fd);
-	if (!err && renameat(dir, tmp, dir, name) < 0)
-		err = -errno;
-	if (!err && fsync(dir) < 0)
-		err = -errno;
-	if (err)
-		(void)unlinkat(dir, tmp, 0);
-	close(dir);
-	return err;
-}
-
-static void install_active(struct daemon *d, const char *stem, struct client *w)
+static void install_active(struct daemon *d, const char *stem, const uint8_t sum[SHA256_LEN],
+			   const uint8_t folder[SHA256_LEN], struct client *w)
 {
 	bool is_signed = false;
 	int text = store_open(d->o.state_dir, stem, STORE_ACTIVE, &is_signed);
-	int err = text < 0 ? text : install(d, stem, text, is_signed);
+	int err = text < 0 ? text : install_text(d, stem, text, is_signed, sum, folder);
 
 	if (text >= 0)
 		close(text);
+	if (err == -EEXIST) {
+		report(REPORT_INFO, "install.newer", "%s: what came into %s meanwhile stays there",
+		       stem, d->o.profile_dir);
+		if (w)
+			client_say(w, "err", "apptunnel: another file of %s came into %s meanwhile: "
+				   "it stays there, and is taken into use next", stem,
+				   d->o.profile_dir);
+		inbox_push(d, stem);
+		return;
+	}
 	if (!err)
 		return;
 	report(REPORT_ERROR, "install.failed", "%s: %s: %s", stem, d->o.profile_dir, strerror(-err));
@@ -129,9 +124,9 @@ static void install_active(struct daemon *d, const char *stem, struct client *w)
 void trial_keep(struct daemon *d, struct trial *t, struct client *w)
 {
 	store_accept(d->o.state_dir, t->stem, t->kept.sum);
-	if (store_trial_end(d->o.state_dir, t->stem))
+	if (!t->same && store_trial_end(d->o.state_dir, t->stem))
 		report(REPORT_ERROR, "store.failed", "%s: the trial cannot be ended", t->stem);
-	install_active(d, t->stem, w);
+	install_active(d, t->stem, t->kept.sum, t->kept.folder, w);
 	note_clear(d, t->stem);
 	report(REPORT_INFO, "trial.kept", "%s", t->stem);
 	if (t->pid)
@@ -177,34 +172,36 @@ static int store_lead_back(struct daemon *d, const char *stem, const struct stor
 
 static void answer_back(struct daemon *d, const char *stem, const char *why)
 {
-	struct client *w = candidate_client(d, stem);
-
-	if (!w)
-		return;
-	if (w->req.verb == CONTROL_ROLLBACK)
-		client_say(w, "out", "rolled back %s", stem);
-	else
-		client_say(w, "err", "apptunnel: %s: %s; the profile before is back", stem, why);
-	client_exit(w, w->req.verb == CONTROL_ROLLBACK ? 0 : EXIT_TIMEOUT);
+	trial_answer(d, stem, "rolled back", why, "the profile before is back");
 }
 
 void trial_back(struct daemon *d, struct trial *t, const char *why)
 {
+	struct slot *s = supervise_find(d, t->stem);
+
 	if (t->pid)
 		(void)kill(t->pid, SIGKILL);
 	t->pid = 0;		/* reaped as nobody's */
 	snprintf(t->why, sizeof(t->why), "%s", why);
 	t->deadline = DAEMON_NEVER;
 	t->ready_due = false;
+	if (t->same) {
+		report(REPORT_WARNING, "trial.unready", "%s: %s", t->stem, t->why);
+		note_clear(d, t->stem);
+		trial_answer(d, t->stem, "nothing was on trial of", t->why, "it was in use before, and "
+			   "stays");
+		end(d, t);
+		return;
+	}
 	(void)store_lead_back(d, t->stem, &t->kept);
-	if (supervise_find(d, t->stem)) {
+	if (s && s->phase != SLOT_STOPPING) {
 		t->back_due = true;
 		t->try_at = d->now;
 		return;
 	}
 	say_back(d, t->stem, t->why);
 	answer_back(d, t->stem, t->why);
-	forget(t);
+	end(d, t);
 }
 
 /* The session goes back to what the store holds. */
@@ -220,7 +217,7 @@ static void back_begin(struct daemon *d, struct trial *t)
 	if (!s || s->phase == SLOT_STOPPING) {
 		say_back(d, t->stem, t->why);
 		answer_back(d, t->stem, t->why);
-		forget(t);
+		end(d, t);
 		return;
 	}
 	snprintf(c.stem, sizeof(c.stem), "%s", t->stem);
@@ -249,22 +246,25 @@ int trial_prepare(struct daemon *d, const struct candidate *c)
 {
 	struct store_trial t = { .ready_due = c->terms.ready, .version = version_before(c) };
 
-	if (c->source != CANDIDATE_APPLY || (!c->terms.confirm_ms && !c->terms.ready))
+	if (c->source != CANDIDATE_APPLY || c->same || (!c->terms.confirm_ms && !c->terms.ready))
 		return 0;
 	t.deadline_s = (uint64_t)time(NULL) + window_ms(&c->terms) / 1000 + SLACK_S;
 	store_boot(t.boot);
 	memcpy(t.sum, c->sum, sizeof(t.sum));
+	memcpy(t.folder, c->folder, sizeof(t.folder));
 	return store_trial_put(d->o.state_dir, c->stem, &t);
 }
 
 static void begin(struct daemon *d, const struct candidate *c, struct client *w)
 {
+	const char *why;
 	struct trial *t = trial_make(d, c->stem);
-	char text[256];
 
 	if (!t)		/* as many as there are profiles */
 		return;
 	t->terms = c->terms;
+	t->same = c->same;
+	memcpy(t->kept.folder, c->folder, sizeof(t->kept.folder));
 	memcpy(t->kept.sum, c->sum, sizeof(t->kept.sum));
 	store_boot(t->kept.boot);
 	t->kept.ready_due = c->terms.ready;
@@ -274,12 +274,13 @@ static void begin(struct daemon *d, const struct candidate *c, struct client *w)
 	t->left = c->terms.ready;
 	t->ready_due = t->left;
 	t->try_at = d->now;
-	(void)store_trial_put(d->o.state_dir, c->stem, &t->kept);
-	snprintf(text, sizeof(text), "profile %s: on trial; without %s within %u s the profile before "
-		 "comes back", c->stem, c->terms.confirm_ms ? "`apptunnel profile confirm`" :
-		 "readiness", window_ms(&c->terms) / 1000);
-	note_set(d, c->stem, text);
-	if (w && !t->ready_due) {
+	if (!t->same) {
+		(void)store_trial_put(d->o.state_dir, c->stem, &t->kept);
+		say_trial(d, t);
+	}
+	if (trial_unwanted(d, c->stem, &why)) {	/* while it was still taken into use */
+		trial_back(d, t, why);
+	} else if (w && !t->ready_due) {
 		client_say(w, "out", "applied %s on trial: `apptunnel profile confirm %s` within %u s "
 			   "keeps it", c->stem, c->stem, c->terms.confirm_ms / 1000);
 		client_exit(w, 0);
@@ -299,15 +300,23 @@ void trial_begin(struct daemon *d, struct slot *s, const struct candidate *c)
 			break;
 		say_back(d, c->stem, t->why);
 		answer_back(d, c->stem, t->why);
-		forget(t);
+		end(d, t);
 		break;
 	case CANDIDATE_APPLY:
+		if (c->same && c->terms.confirm_ms && !c->terms.ready) {
+			if (w) {
+				client_say(w, "out", "%s is in use already: there is nothing to try, and "
+					   "no trial begins", s->stem);
+				client_exit(w, 0);
+			}
+			break;
+		}
 		if (c->terms.confirm_ms || c->terms.ready) {
 			begin(d, c, w);
 			break;
 		}
 		store_accept(d->o.state_dir, c->stem, c->sum);
-		install_active(d, c->stem, w);
+		install_active(d, c->stem, c->sum, c->folder, w);
 		if (w) {
 			client_say(w, "out", "applied %s", s->stem);
 			client_exit(w, 0);
@@ -324,14 +333,17 @@ void trial_offline(struct daemon *d, const struct candidate *c)
 	if (c->source != CANDIDATE_APPLY)
 		return;
 	store_accept(d->o.state_dir, c->stem, c->sum);
-	err = install(d, c->stem, c->text, c->is_signed);
+	err = install_text(d, c->stem, c->text, c->is_signed, c->sum, c->folder);
 	if (!w)
 		return;
-	if (err)
+	if (err == -EEXIST)
+		client_say(w, "err", "apptunnel: another file of %s came into %s meanwhile: it stays "
+			   "there, and the next connect uses it", c->stem, d->o.profile_dir);
+	else if (err)
 		client_say(w, "err", "apptunnel: %s: %s", d->o.profile_dir, strerror(-err));
 	else
 		client_say(w, "out", "applied %s: the next connect uses it", c->stem);
-	client_exit(w, err ? EXIT_SYSTEM : 0);
+	client_exit(w, err == -EEXIST ? EXIT_CONFLICT : err ? EXIT_SYSTEM : 0);
 }
 
 void trial_refused(struct daemon *d, const struct candidate *c)
@@ -342,8 +354,25 @@ void trial_refused(struct daemon *d, const struct candidate *c)
 		t->try_at = d->now + BACK_PAUSE_MS;	/* it must be had */
 		return;
 	}
-	if (c->source == CANDIDATE_APPLY && !t)
+	if (c->source == CANDIDATE_APPLY && !t) {
 		(void)store_trial_end(d->o.state_dir, c->stem);
+		trial_answer(d, c->stem, "not taken into use, the profile before stays:", NULL, "");
+	}
+}
+
+/* ---- a file in the folder meanwhile -------------------------------------------------------- */
+
+void trial_delivery(struct daemon *d, const char *stem)
+{
+	struct trial *t = trial_find(d, stem);
+
+	if (!t || t->back_due || t->same || t->file_waits ||
+	    !install_delivered(d, stem, t->kept.folder, t->kept.sum))
+		return;
+	t->file_waits = true;
+	report(REPORT_INFO, "trial.file", "%s: what came into %s waits for the end of the trial", stem,
+	       d->o.profile_dir);
+	say_trial(d, t);
 }
 
 /* ---- time ---------------------------------------------------------------------------------- */
@@ -405,6 +434,7 @@ static void resume(struct daemon *d, const char *stem, const struct store_trial 
 		t->kept = *kept;
 		t->terms.confirm_ms = (uint32_t)(kept->deadline_s - wall) * 1000;
 		t->deadline = d->now + (kept->deadline_s - wall) * 1000;
+		say_trial(d, t);
 		return;
 	}
 	(void)store_lead_back(d, stem, kept);

@@ -22,6 +22,19 @@ void trial_keep(struct daemon *d, struct trial *t, struct client *w);
  * Whoever waits for it is answered */
 void trial_back(struct daemon *d, struct trial *t, const char *why);
 
+/* ---- trial_request.c ---------------------------------------------------------- */
+
+/*
+ * trial_answer() - to all who wait for something about this profile
+ * @rolled: the words before its name, to those who rolled it back
+ * @why, @so: to whoever waits for an apply; @why NULL: nothing
+ */
+void trial_answer(struct daemon *d, const char *stem, const char *rolled, const char *why,
+		  const char *so);
+/* trial_unwanted() - did whoever applied it go, or somebody roll it back, while it was being
+ * taken into use?  @why: set then */
+bool trial_unwanted(struct daemon *d, const char *stem, const char **why);
+
 /* ---- trial_ready.c ------------------------------------------------------------ */
 
 /* trial_ready_timer() - look, or have a child look; t->try_at is the next time.  What was

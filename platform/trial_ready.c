@@ -52,7 +52,7 @@ static void seen(struct daemon *d, struct trial *t, uint8_t what)
 	if (t->left)
 		return;
 	t->ready_due = t->kept.ready_due = false;
-	if (!t->terms.confirm_ms) {
+	if (!t->terms.confirm_ms || t->same) {
 		if (w)
 			client_say(w, "out", "applied %s: it is ready", t->stem);
 		trial_keep(d, t, w);

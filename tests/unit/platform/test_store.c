@@ -171,10 +171,12 @@ START_TEST(on_trial)
 	ck_assert_int_eq(store_trial_get(state, "corp", &got), -ENOENT);
 	store_boot(t.boot);
 	sha256("x", 1, t.sum);
+	sha256("folder", 6, t.folder);
 	ck_assert_int_eq(store_trial_put(state, "corp", &t), 0);
 	ck_assert_int_eq(store_trial_get(state, "corp", &got), 0);
 	ck_assert(got.deadline_s == t.deadline_s && got.ready_due && !strcmp(got.boot, t.boot) &&
-		  !memcmp(got.sum, t.sum, sizeof(t.sum)) && got.version == 7);
+		  !memcmp(got.sum, t.sum, sizeof(t.sum)) && got.version == 7 &&
+		  !memcmp(got.folder, t.folder, sizeof(t.folder)));
 	ck_assert_int_eq(store_list(state, stems), 1);
 	ck_assert_str_eq(stems[0], "corp");
 	/* what cannot be read is a trial that is over */
