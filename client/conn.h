@@ -31,7 +31,7 @@ struct tls_ctx;
  */
 struct tls_ctx *tls_ctx_new(const struct profile *p, const struct tls_setup *files,
 			    enum cause *cause, char *why, size_t size);
-void tls_ctx_free(struct tls_ctx *c);
+void tls_ctx_free(struct tls_ctx *c);	/* no connection may be left; NULL is fine */
 
 /* ---- one connection, dialling and then live */
 
@@ -57,18 +57,20 @@ struct conn *conn_dial(const struct conn_env *env, uint32_t host, uint64_t now);
 void conn_event(struct conn *c, struct loop_src *src, uint32_t events, uint64_t now);
 /* conn_deadline() - when conn_timer() is due (absolute us); UINT64_MAX: never */
 uint64_t conn_deadline(const struct conn *c);
-void conn_timer(struct conn *c, uint64_t now);
+void conn_timer(struct conn *c, uint64_t now);	/* look at conn_stage() afterwards */
 enum conn_stage conn_stage(const struct conn *c);
 /* After CONN_FAILED */
 enum cause conn_cause(const struct conn *c, uint32_t *retry_after_s);
 const char *conn_why(const struct conn *c);	/* detail, printable, never NULL */
 /* After CONN_LIVE (also partly earlier) */
 const struct atp_answer *conn_answer(const struct conn *c);
+/* conn_peer() - whom it is with, the hash of his certificate, and whether a pin vouches for it */
 void conn_peer(const struct conn *c, struct ipaddr *addr, uint16_t *port,
 	       uint8_t cert_sha256[32], bool *pinned);
+/* OpenSSL's names, borrowed; "-" while there is no TLS yet */
 const char *conn_tls_version(const struct conn *c);
 const char *conn_cipher(const struct conn *c);
-void conn_local(const struct conn *c, struct ipaddr *addr);
+void conn_local(const struct conn *c, struct ipaddr *addr);	/* our end; family 0: not known */
 /* conn_answer_deadline() - CONFIG must be there by then (section 2: 101 and CONFIG
  * together); absolute us, UINT64_MAX before the POST was sent */
 uint64_t conn_answer_deadline(const struct conn *c);
@@ -122,6 +124,7 @@ struct resolver;
  */
 struct resolver *resolver_new(struct loop *loop, struct sock_stock *socks,
 			      const char *hosts, const char *resolv);
+/* resolver_update() - other snapshots (copied); what is outstanding is asked anew */
 void resolver_update(struct resolver *r, const char *hosts, const char *resolv);
 /* resolver_event() - a source of kind EV_RESOLVE is ready; then conn_event(c, NULL, ...) */
 void resolver_event(struct resolver *r, struct loop_src *src, uint32_t events, uint64_t now);

@@ -78,17 +78,19 @@ struct import_result {
 	bool failed;		/* memory ran out */
 };
 
-void import_free(struct import_result *r);
+void import_free(struct import_result *r);	/* what it holds */
 
 /* All three keep a failure in r->failed. */
 void import_note(struct import_result *r, enum import_note_kind kind, const char *where,
 		 const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* @rule: of an on-demand rule, from 1; 0: the key is of none.  @text: copied */
 void import_value(struct import_result *r, enum schema_id id, uint32_t rule, const char *text,
 		  const char *where);
 /* @pem: becomes the result's */
 void import_cert(struct import_result *r, bool ca, char *pem, const uint8_t *sha256,
 		 const char *where);
 
+/* import_has() - was any value carried to this key? */
 bool import_has(const struct import_result *r, enum schema_id id);
 
 /* import_refuse() - say in r->why that nothing can be made of the file.  Return: -EBADMSG */
@@ -155,8 +157,10 @@ struct node {
 	struct node *first, *last, *next;
 };
 
+/* node_new() - NULL: no memory.  node_free() - with all below; NULL is fine */
 struct node *node_new(enum node_kind kind);
 void node_free(struct node *n);
+/* node_append() - @child becomes @parent's */
 void node_append(struct node *parent, struct node *child);
 /* @s: copied.  Return: false: no memory, or not UTF-8 without NUL */
 bool node_set_string(struct node *n, const char *s, size_t len);
@@ -188,6 +192,7 @@ const char *guard_xml(const char *s, size_t n);
 const char *guard_binary(const uint8_t *s, size_t n);
 const char *guard_json(const char *s, size_t n);
 
+/* import_apple(), import_android() - values out of a tree.  Return: as import_convert() */
 int import_apple(struct node *root, uint32_t payload, struct import_result *r);
 int import_android(struct node *root, uint32_t payload, struct import_result *r);
 

@@ -32,7 +32,7 @@ struct ctl_loaded {
  *	code, said on stderr
  */
 int ctl_load(const struct ctl_opts *o, const char *what, struct ctl_loaded *l);
-void ctl_loaded_free(struct ctl_loaded *l);
+void ctl_loaded_free(struct ctl_loaded *l);	/* what it holds */
 
 /* ctl_load_errors() - say on stderr why @l cannot be used (its errors only) */
 void ctl_load_errors(const struct ctl_loaded *l);

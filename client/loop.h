@@ -29,8 +29,8 @@ struct loop_src {
 };
 
 struct loop;
-struct loop *loop_new(void);
-void loop_free(struct loop *l);
+struct loop *loop_new(void);		/* NULL: errno says why */
+void loop_free(struct loop *l);		/* sources are their owners'; NULL is fine */
 /* Return: 0 or a negative errno.  @events: EPOLLIN | EPOLLOUT | ... */
 int loop_add(struct loop *l, struct loop_src *s, uint32_t events);
 int loop_mod(struct loop *l, struct loop_src *s, uint32_t events);	/* no system call when equal */

@@ -24,6 +24,7 @@ struct policy_answer {
 	char reason[160];		/* one phrase, names key and value that decided */
 };
 
+/* policy_decide() - @out is always filled */
 void policy_decide(const struct profile *p, const struct policy_query *q,
 		   struct policy_answer *out);
 /* policy_udp_tunnelled() - the same question for UDP, without the words */

@@ -47,7 +47,7 @@ struct session {
 	char why[256];			/* its detail */
 };
 
-void session_init(struct session *s, uint64_t now);
+void session_init(struct session *s, uint64_t now);	/* down; times are monotonic us */
 /*
  * session_event() - the only place where the state changes
  * @cause, @why: for LOST, REFUSED, BROKEN; else CAUSE_NONE and NULL

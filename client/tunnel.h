@@ -24,11 +24,15 @@ struct tunnel_env {
 };
 
 /*
- * tunnel_new() - @tun_fd is borrowed.  NULL: no memory
+ * tunnel_new() - no session yet: tunnel_attach()
+ * @env: copied; what it points to, and @tun_fd, is borrowed
+ * @offer: address, MTU and resolvers; copied
+ * @now: here and below monotonic us
+ * Return: NULL: no memory
  */
 struct tunnel *tunnel_new(const struct tunnel_env *env, int tun_fd, bool vnet_hdr,
 			  const struct plan_offer *offer, uint64_t now);
-void tunnel_free(struct tunnel *t);
+void tunnel_free(struct tunnel *t);	/* open flows are reset; NULL is fine */
 /*
  * tunnel_set_profile() - decide by @p from here on (borrowed, instead of env's).
  * Flows whose verdict differs end: TCP by RST, associations and direct sockets
@@ -60,6 +64,7 @@ void tunnel_set_hopeless(struct tunnel *t, bool hopeless, uint64_t now);
 void tunnel_tun_ready(struct tunnel *t, uint64_t now);	/* read a bounded burst */
 /* One event of the mux (OPENED, DATA, DGRAM...); @b holds ev->data */
 void tunnel_mux_event(struct tunnel *t, const struct mux_event *ev, struct buf *b, uint64_t now);
+/* A source of kind EV_DIRECT is ready; @events: of epoll */
 void tunnel_direct_ready(struct tunnel *t, struct loop_src *src, uint32_t events, uint64_t now);
 /* End of a loop turn, before mux_output(): also sends what waited for sockets. */
 void tunnel_flush(struct tunnel *t, uint64_t now);
@@ -73,6 +78,7 @@ struct tunnel_counters {
 	uint64_t dns_queries, dns_failures;
 	uint64_t bytes_up, bytes_down;			/* payload */
 };
+/* Since tunnel_new(); borrowed */
 const struct tunnel_counters *tunnel_counters(const struct tunnel *t);
 const struct ns_counters *tunnel_ns_counters(const struct tunnel *t);
 

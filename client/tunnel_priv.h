@@ -82,7 +82,9 @@ struct peers {
 
 /* peers_sent() - remember @a.  Return: 0, -ENOMEM (it is not remembered) */
 int peers_sent(struct peers *p, const struct ipaddr *a, uint64_t now);
+/* peers_known() - was @a sent to within LIMIT_ASSOC_IDLE_US?  @now: us */
 bool peers_known(const struct peers *p, const struct ipaddr *a, uint64_t now);
+/* peers_free() - the table; @p itself is its owner's */
 void peers_free(struct peers *p);
 /* peers_drop() - forget every address that @drop says */
 void peers_drop(struct peers *p, bool (*drop)(void *ctx, const struct ipaddr *a), void *ctx);
@@ -108,6 +110,7 @@ struct held_queue {
 	uint32_t n, bytes;
 };
 
+/* held_init() - empty; held_clear() frees what is in it */
 void held_init(struct held_queue *q);
 /* held_room() - is there room for @len bytes more? */
 bool held_room(const struct held_queue *q, size_t len);
@@ -120,17 +123,38 @@ void held_clear(struct held_queue *q);
 uint32_t held_drop(struct held_queue *q, bool (*drop)(void *ctx, const struct held *h),
 		   void *ctx);
 
+/* ---- what carries: X is flows, assocs, directs or dnsfwd --------------------- */
+
+/*
+ * What these functions have in common; the time is t->now:
+ *	X_new()		NULL: no memory.  X_free() takes NULL
+ *	X_attach()	t->mux is a session: what was held goes to it
+ *	X_detach()	t->mux is NULL, its streams are gone without closed()
+ *	X_hopeless()	no session will come soon: what is held is answered
+ *	X_reconsider()	another profile: end what @d decides otherwise on.
+ *			Return: how many
+ *	X_timer()	what is due.  Return: when to call it next (absolute us),
+ *			UINT64_MAX: never
+ *	X_waiting()	is anything held for a session?
+ *	X_event()	an event of a stream whose user is theirs (docs/protocol.md, 3)
+ *	X_mux_closed()	mux_ops.closed() of such a stream: it is not to be used again
+ */
+
 /* ---- TCP (flow_open.c, flow.c) ------------------------------------------------- */
 
 struct flows *flows_new(struct tunnel *t);
 void flows_free(struct flows *fs);
+/* flow_syn() - ns_ops.tcp_syn: held, brought to Sentry, or refused at once */
 void flow_syn(struct tunnel *t, struct ns_tcp *tcp, const struct ns_tuple *tuple);
+/* The other callbacks of ns_ops; @user: the flow */
 void flow_readable(struct tunnel *t, void *user);
 void flow_sent(struct tunnel *t, void *user, uint32_t n);
 void flow_eof(struct tunnel *t, void *user);
 void flow_tcp_closed(struct tunnel *t, struct ns_tcp *tcp, void *user, bool reset);
+/* flow_pull() - mux_ops.pull: up to @max bytes of the app.  Return: how many, 0: none now */
 size_t flow_pull(struct tunnel *t, void *user, uint8_t *dst, size_t max);
 void flow_mux_closed(struct tunnel *t, void *user);
+/* @b: the buffer that holds ev->data; references are taken */
 void flow_event(struct tunnel *t, const struct mux_event *ev, struct buf *b);
 void flows_attach(struct tunnel *t);
 void flows_detach(struct tunnel *t);
@@ -159,8 +183,10 @@ bool assocs_waiting(const struct tunnel *t);
 
 struct directs *directs_new(struct tunnel *t);
 void directs_free(struct tunnel *t);	/* closes the sockets */
+/* direct_send() - a datagram or batch of an app, as in ns_ops.udp; copied if it waits */
 void direct_send(struct tunnel *t, const struct ns_tuple *tuple, const uint8_t *data,
 		 size_t len, uint16_t segment);
+/* direct_ready() - a source of kind EV_DIRECT has datagrams or errors: a bounded burst is read */
 void direct_ready(struct tunnel *t, struct loop_src *src, uint32_t events);
 uint32_t directs_reconsider(struct tunnel *t, const struct policy_diff *d);
 void directs_flush(struct tunnel *t);	/* sockets may have come */
@@ -193,6 +219,7 @@ void dnsfwd_event(struct tunnel *t, const struct mux_event *ev);
 void dnsfwd_attach(struct tunnel *t);
 void dnsfwd_detach(struct tunnel *t);
 void dnsfwd_hopeless(struct tunnel *t);
+/* dnsfwd_flush() - ask again for what lost its association; not from inside a mux_ call */
 void dnsfwd_flush(struct tunnel *t);
 uint64_t dnsfwd_timer(struct tunnel *t);
 bool dnsfwd_waiting(const struct tunnel *t);
@@ -224,10 +251,13 @@ bool dns_same_question(const uint8_t *a, size_t a_len, const uint8_t *b, size_t 
 size_t dns_failure(const uint8_t *query, size_t qlen, enum dns_rcode rcode, uint8_t *out);
 
 struct dnsnames;
+/* dnsnames_new() - @key: of siphash24().  NULL: no memory; dnsnames_free() takes NULL */
 struct dnsnames *dnsnames_new(const uint64_t key[2]);
 void dnsnames_free(struct dnsnames *n);
 /* dnsnames_learn() - take the A and AAAA records of an answer whose question is checked */
 void dnsnames_learn(struct dnsnames *n, const uint8_t *msg, size_t len, uint64_t now);
+/* dnsnames_find() - the name that led to @a and is not too old (@now: us); NULL: none.
+ * Valid until the next dnsnames_learn() */
 const char *dnsnames_find(struct dnsnames *n, const struct ipaddr *a, uint64_t now);
 
 #endif

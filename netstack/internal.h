@@ -258,6 +258,7 @@ struct netstack {
 
 /* ---- demux.c ------------------------------------------------------------ */
 
+/* The flow table, by a keyed hash.  flow_find(): NULL: none; flow_unhash(): fine when it is out */
 uint32_t tuple_hash(const struct netstack *ns, const struct ns_tuple *t);
 struct ns_tcp *flow_find(const struct netstack *ns, const struct ns_tuple *t, uint32_t hash);
 void flow_insert(struct netstack *ns, struct ns_tcp *t);
@@ -272,25 +273,33 @@ void packet_input(struct netstack *ns, struct buf *b, struct pkt *p, uint16_t se
 
 /* ---- flow.c, tcp.c, tcp_segment.c -------------------------------------------- */
 
+/* tcp_start() - empty lists, and lwIP.  0 or a negative errno.  tcp_stop() forgets every flow */
 int tcp_start(struct netstack *ns);
 void tcp_stop(struct netstack *ns);
 uint64_t timed_run(struct netstack *ns);	/* Return: when next, NEVER */
+/* tcp_packet() - a segment of an app, as packet_input() */
 void tcp_packet(struct netstack *ns, struct buf *b, const struct pkt *p);
+/* tcp_too_big() - an ICMP error says that a segment of ours was: @mtu, or 0: not said */
 void tcp_too_big(struct netstack *ns, const struct ns_tuple *t, uint32_t mtu);
 /* send an empty segment; ack with TH_ACK only */
 void tcp_send_bare(struct netstack *ns, const struct ns_tuple *t, uint32_t seq, uint32_t ack,
 		   uint8_t flags);
 
+/* flow_new() - in the table and counted.  NULL: no memory */
 struct ns_tcp *flow_new(struct netstack *ns, const struct ns_tuple *tuple, uint32_t hash);
+/* flow_forget() - out of table and lists; freed when no callback of it runs any more */
 void flow_forget(struct netstack *ns, struct ns_tcp *t);
+/* flow_dirty() - dirty_run() is to look at it; flow_wait() - timed_run() at @due (us) */
 void flow_dirty(struct netstack *ns, struct ns_tcp *t);
 void flow_wait(struct link *list, struct ns_tcp *t, uint64_t due);
+/* flow_dispatch() - t->events to the owner, who may end the flow: @t may be gone on return */
 void flow_dispatch(struct netstack *ns, struct ns_tcp *t);
 /* dirty_run() - do what flows have to do since the last time */
 void dirty_run(struct netstack *ns);
 
 /* ---- tcp_lwip.c, tcp_send.c ---------------------------------------------------- */
 
+/* lwip_start() - our one netif and one listener in lwIP.  0 or a negative errno */
 int lwip_start(struct netstack *ns);
 void lwip_stop(struct netstack *ns);
 /* lwip_enter() - point lwIP's lists at the flow; lwip_leave() - store back what
@@ -299,13 +308,23 @@ void lwip_enter(struct ns_tcp *t);
 void lwip_leave(struct netstack *ns, struct ns_tcp *t);
 /* Return: 0, -ENOMEM */
 int lwip_accept(struct netstack *ns, struct ns_tcp *t, const struct held *h);
+/*
+ * What follows enters lwIP for one flow: t->pcb may be NULL afterwards, t->events
+ * wait for flow_dispatch().
+ */
+/* lwip_input() - the segment @v, which lies in @b (a reference is taken) */
 void lwip_input(struct netstack *ns, struct ns_tcp *t, struct buf *b, struct tcp_view *v);
+/* lwip_flush() - bytes that fit the app's window, FIN, window, ACK (tcp_send.c) */
 void lwip_flush(struct netstack *ns, struct ns_tcp *t);
+/* lwip_ack() - the delayed ACK, if it is still due */
 void lwip_ack(struct netstack *ns, struct ns_tcp *t);
 /* lwip_challenge() - an ACK with the next flush, whatever came */
 void lwip_challenge(struct netstack *ns, struct ns_tcp *t);
+/* lwip_abort() - RST to the app, pcb gone; fine without one */
 void lwip_abort(struct netstack *ns, struct ns_tcp *t);
+/* lwip_tick() - lwIP's slow timer, for the flows that are armed */
 void lwip_tick(struct netstack *ns);
+/* lwip_arm() - does this flow have something to time?  Then the next tick is for it, too */
 void lwip_arm(struct netstack *ns, struct ns_tcp *t);
 
 /* ---- gso.c ------------------------------------------------------------------ */
@@ -325,14 +344,19 @@ struct out {
 	uint32_t len;				/* of the payload */
 };
 
+/* gso_send() - to the TUN, cut here where the kernel does not.  Return: 0, or a negative
+ * errno: (some of) it is lost */
 int gso_send(struct netstack *ns, struct out *o);
 /* raw_send() - a complete packet without offloads.  @iov[0] is kept free for
- * the virtio header */
+ * the virtio header.  Return: as gso_send() */
 int raw_send(struct netstack *ns, struct iovec *iov, int n);
 
 /* ---- icmp.c, udp.c, frag.c ---------------------------------------------------- */
 
+/* icmp_packet() - an echo request, or an error about one of our packets */
 void icmp_packet(struct netstack *ns, const struct pkt *p);
+/* icmp_refuse_syn() - the error that tells connect() (docs/design.md, last table);
+ * @isn: of the SYN, for the quote.  Not rate limited: each SYN is a flow's */
 void icmp_refuse_syn(struct netstack *ns, const struct ns_tuple *t, uint32_t isn,
 		     enum ns_refusal how);
 /* icmp_quote() - an error about a packet of an app, where RFC 1122, 3.2.2 and
@@ -341,12 +365,17 @@ void icmp_quote(struct netstack *ns, const struct pkt *p, uint8_t type, uint8_t 
 		uint32_t word);
 /* icmp_problem() - ICMPv6 "parameter problem", at offset @at of the packet */
 void icmp_problem(struct netstack *ns, const struct pkt *p, uint8_t code, uint32_t at);
+/* udp_packet() - a datagram of an app, or a batch of @segment bytes each */
 void udp_packet(struct netstack *ns, const struct pkt *p, uint16_t segment);
 
-/* Send @len bytes of transport as one datagram, in fragments where needed. */
+/* frag_send() - @len bytes of transport (@data, @n pieces) as one datagram, in fragments where
+ * needed.  Return: 0, -EMSGSIZE, or another negative errno: (some of) it is lost */
 int frag_send(struct netstack *ns, const struct ipaddr *src, const struct ipaddr *dst,
 	      uint8_t proto, struct iovec *data, int n, size_t len);
+/* frag_packet() - a fragment; with the last one packet_input() gets the whole (RFC 791, RFC 8200,
+ * 4.5; what overlaps is dropped as RFC 5722 has it) */
 void frag_packet(struct netstack *ns, const struct pkt *p);
+/* frag_timer() - forget what did not come together.  Return: when next, NEVER */
 uint64_t frag_timer(struct netstack *ns);
 void frag_free(struct netstack *ns);
 

@@ -87,6 +87,7 @@ struct ns_config {
 
 /* Return: NULL when out of memory.  One netstack a process (lwIP is global). */
 struct netstack *ns_new(const struct ns_config *config, const struct ns_ops *ops, void *ctx);
+/* ns_free() - open flows are reset, without callbacks but output; NULL is fine */
 void ns_free(struct netstack *ns);
 
 /* ---- packets ------------------------------------------------------- */
@@ -108,9 +109,11 @@ uint64_t ns_timer(struct netstack *ns, uint64_t now);
 
 /* ---- TCP ------------------------------------------------------------ */
 
+/* ns_tcp_set_user() - what the callbacks get; borrowed.  ns_tcp_tuple() - valid as long as @t */
 void ns_tcp_set_user(struct ns_tcp *t, void *user);
 const struct ns_tuple *ns_tcp_tuple(const struct ns_tcp *t);
 
+/* ns_tcp_accept() - answer the held SYN; when there is no memory for it, tcp_closed follows */
 void ns_tcp_accept(struct netstack *ns, struct ns_tcp *t, uint64_t now);
 /* ns_tcp_refuse() - only while the SYN is held; @t is gone on return */
 void ns_tcp_refuse(struct netstack *ns, struct ns_tcp *t, enum ns_refusal how, uint64_t now);
@@ -120,6 +123,7 @@ void ns_tcp_refuse(struct netstack *ns, struct ns_tcp *t, enum ns_refusal how, u
  * opens accordingly.  Return: bytes, 0: none now
  */
 size_t ns_tcp_read(struct netstack *ns, struct ns_tcp *t, uint8_t *dst, size_t max);
+/* ns_tcp_readable() - bytes of the app that wait for ns_tcp_read() */
 size_t ns_tcp_readable(const struct ns_tcp *t);
 
 /*
@@ -142,6 +146,8 @@ void ns_tcp_abort(struct netstack *ns, struct ns_tcp *t);	/* RST; @t is gone on 
  */
 int ns_udp_send(struct netstack *ns, const struct ns_tuple *tuple,
 		const uint8_t *data, size_t len, uint16_t segment);
+/* ns_echo_reply() - the answer to an echo request of the app; @data as in ns_ops.echo.
+ * Return: as ns_udp_send() */
 int ns_echo_reply(struct netstack *ns, const struct ns_tuple *tuple, uint16_t sequence,
 		  const uint8_t *data, size_t len);
 
@@ -166,6 +172,7 @@ struct ns_counters {
 	uint64_t rx_over_budget;	/* segments dropped: nobody reads */
 	uint64_t gso_refused;		/* the kernel took no super-segments: cut here since */
 };
+/* ns_counters() - since ns_new(); borrowed */
 const struct ns_counters *ns_counters(const struct netstack *ns);
 
 #endif

@@ -11,6 +11,7 @@
 
 /* Return: memory aligned to 16, NULL: none left */
 void *slab_alloc(size_t size);
+/* slab_calloc() - the same, zeroed; NULL also when count * size is too large */
 void *slab_calloc(size_t count, size_t size);
 void slab_free(void *p);		/* NULL is fine */
 

@@ -10,8 +10,8 @@
  *	exit N		the exit code; the last line
  *
  * The daemon judges the request and the caller's uid (SO_PEERCRED), answers
- * what concerns processes and the system (connect, disconnect, cleanup), and
- * hands the descriptor with the request to the engine for the rest.
+ * what concerns processes, the system and its own files (enum control_verb says
+ * which), and hands the descriptor with the request to the engine for the rest.
  */
 #ifndef APPTUNNEL_CONTROL_H
 #define APPTUNNEL_CONTROL_H
@@ -30,9 +30,9 @@
 enum control_verb {
 	CONTROL_CONNECT = 1,	/* daemon */
 	CONTROL_DISCONNECT,	/* daemon */
-	CONTROL_STATUS,		/* engine; daemon when none runs */
+	CONTROL_STATUS,		/* engine; daemon when none runs, and with HISTORY */
 	CONTROL_EXPLAIN,	/* engine */
-	CONTROL_LOG,		/* engine */
+	CONTROL_LOG,		/* engine; daemon with DEBUG_ON and DEBUG_OFF */
 	CONTROL_APPLY,		/* daemon, root; the text comes beside it (SCM_RIGHTS) */
 	CONTROL_CONFIRM,	/* daemon, root */
 	CONTROL_ROLLBACK,	/* daemon, root */

@@ -35,7 +35,8 @@ int files_list(const char *dir, char stems[FILES_LIST_MAX][FILES_STEM_MAX]);
  * @p7m: it is the signed one
  * @why: one sentence on failure
  * Return: a descriptor at offset 0, or a negative errno: -ENOENT there is no
- *	such profile; -ETXTBSY: somebody writes it at this moment; anything else: not fit to be read (owner, mode, kind, size)
+ *	such profile; -ETXTBSY: somebody writes it at this moment; anything else:
+ *	not fit to be read (owner, mode, kind, size)
  */
 int files_open_profile(const char *dir, const char *stem, bool signer, bool *p7m, char *why,
 		       size_t size);

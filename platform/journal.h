@@ -52,6 +52,7 @@ int journal_open(struct journal **out, int dir, const char *stem, bool take);
 /* journal_add() - announce @item; nothing may be done before journal_sync().
  * Return: index of the record, or a negative errno */
 int journal_add(struct journal *j, const struct plan_item *item, uint32_t old);
+/* journal_sync() - on the disk when it returns.  0 or a negative errno */
 int journal_sync(struct journal *j);
 
 /* journal_mark() - @mark is one of '=' '!' '-' */
@@ -69,7 +70,7 @@ int journal_list(int dir, char stems[][33], size_t max);
 #define JOURNAL_MAX	64	/* journals in a folder that are looked at */
 
 /* journal_find() - the first record at or behind @from (wrapping) that says the
- * same and is not gone; -ENOENT.  Return: its index */
+ * same as @item and is not gone.  Return: its index, or -ENOENT */
 int journal_find(const struct journal *j, const struct plan_item *item, size_t from);
 
 #endif

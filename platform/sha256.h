@@ -13,6 +13,7 @@
 #define SHA256_LEN	32
 #define SHA256_HEX	65	/* with NUL */
 
+/* sha256() - of @len bytes */
 void sha256(const void *data, size_t len, uint8_t out[SHA256_LEN]);
 
 /* sha256_fd() - of all of a file, from its beginning; at most @max bytes

@@ -9,6 +9,9 @@
  *	renew.c		files that change	serve.c		what an engine asks for
  *
  * Everything is one thread; nobody blocks on a client, a parser or an engine.
+ * Times are d->now's, monotonic ms.  Of X: X_events() is what to poll(2) for,
+ * X_ready() takes what came of it (@revents), X_deadline() is when X_timer() is
+ * due (DAEMON_NEVER: not by itself); X_timer() may be called too early.
  */
 #ifndef APPTUNNEL_SLOT_H
 #define APPTUNNEL_SLOT_H
@@ -156,11 +159,12 @@ _Static_assert(sizeof(((struct slot *)0)->text) ==
 /* accept_init(), accept_listen() - all free; make RUN_DIR/control.sock.  0 or a negative errno */
 void accept_init(struct daemon *d);
 int accept_listen(struct daemon *d);
+/* accept_ready() - d->listen_fd: a bounded number of callers is let in, or refused */
 void accept_ready(struct daemon *d);
+/* client_ready(), client_timer() - @c may be free on return (c->fd < 0) */
 void client_ready(struct daemon *d, struct client *c, short revents);
 void client_timer(struct daemon *d, struct client *c);
 uint64_t client_deadline(const struct client *c);
-/* events for poll(2) */
 short client_events(const struct client *c);
 /* client_say() - one line; @to: "out" or "err".  Never fails: what a client does not
  * take in time ends its connection */
@@ -177,6 +181,7 @@ void client_drop(struct client *c);
 void answer_request(struct daemon *d, struct client *c);
 /* answer_dump() - everything, to stderr (SIGUSR1) */
 void answer_dump(const struct daemon *d);
+/* slot_state_name() - a word for `status`, static: the engine's state, or what stands for it */
 const char *slot_state_name(const struct slot *s);
 
 /* ---- parse.c ------------------------------------------------------------- */
@@ -218,7 +223,8 @@ int parse_taken(const struct daemon *d, const struct slot *s);
 
 /* ---- supervise.c: the slots ----------------------------------------------- */
 
-void supervise_init(struct daemon *d);
+void supervise_init(struct daemon *d);	/* all free */
+/* supervise_disconnect() - slot_end(); @c gets its answer when all is undone */
 void supervise_disconnect(struct daemon *d, struct client *c, struct slot *s);
 /* a client that waits is gone, was interrupted, or waited long enough */
 void supervise_interrupted(struct daemon *d, struct client *c);
@@ -226,7 +232,8 @@ void supervise_timeout(struct daemon *d, struct client *c);
 /* supervise_child() - a child ended; @status as of waitpid(2) */
 void supervise_child(struct daemon *d, pid_t pid, int status);
 void supervise_stop(struct daemon *d);	/* all of them: the daemon ends */
-bool supervise_idle(const struct daemon *d);
+bool supervise_idle(const struct daemon *d);	/* is every slot free? */
+/* supervise_find() - the slot of that profile, in whatever phase; NULL: none */
 struct slot *supervise_find(struct daemon *d, const char *stem);
 void slot_timer(struct daemon *d, struct slot *s);
 /*
@@ -243,6 +250,8 @@ bool slot_say(struct slot *s, const char *fmt, ...) __attribute__((format(printf
 
 /* ---- connect.c: from the request to the lock ------------------------------- */
 
+/* connect_profile() - `connect`: a slot begins with it, or @c waits for the one that is there;
+ * what stands against it is said to @c, with its exit code */
 void connect_profile(struct daemon *d, struct client *c, const char *stem);
 /* connect_parsed() - the parser ended; @status as of waitpid(2) */
 void connect_parsed(struct daemon *d, struct slot *s, int status);
@@ -271,6 +280,7 @@ void engine_close(struct slot *s);
 
 /* ---- serve.c: what an engine asks for -------------------------------------- */
 
+/* serve_ready() - DAEMON_MESSAGES of them at most; the slot may be stopping on return */
 void serve_ready(struct daemon *d, struct slot *s, short revents);
 short serve_events(const struct slot *s);
 

@@ -17,6 +17,7 @@ struct sock_stock {
 	uint64_t got, empty;				/* counters */
 };
 
+/* sock_stock_init() - empty; @helper is borrowed.  sock_stock_free() closes what is left */
 void sock_stock_init(struct sock_stock *s, int helper);
 /*
  * sock_take() - a marked non-blocking socket; the caller owns and closes it

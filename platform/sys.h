@@ -2,6 +2,11 @@
 /*
  * sys.h - the rows of the table sys_linux (apply.h), one file for each kind of
  * thing that the kernel is asked for.  All return 0 or a negative errno.
+ *
+ *	X_change()	add, or delete; the kernel's own errno, also for what is there
+ *			already or gone: what of that is no failure apply.c and undo.c know
+ *	X_present()	as sys_ops.present: 0, -ENOENT; the first look after
+ *			X_forget() reads the kernel's table, the others go by that
  */
 #ifndef APPTUNNEL_SYS_H
 #define APPTUNNEL_SYS_H

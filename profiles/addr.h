@@ -59,6 +59,7 @@ bool prefix_mask(struct prefix *p);
 /* addr_is_mapped() - IPv4 in an IPv6 address (::ffff:0:0/96): for sockets, on no wire */
 bool addr_is_mapped(const struct ipaddr *a);
 
+/* Family and bytes.  addr_compare(): < 0, 0, > 0, by family, then as numbers */
 bool addr_equal(const struct ipaddr *a, const struct ipaddr *b);
 int addr_compare(const struct ipaddr *a, const struct ipaddr *b);
 bool prefix_equal(const struct prefix *a, const struct prefix *b);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lint.h - what is between reader.c, merge.c and lint.c: a profile half read,
- * and where each value stands.
+ * lint.h - what is between reader.c, merge.c, rules.c and lint.c: a profile half
+ * read, and where each value stands.
  */
 #ifndef APPTUNNEL_LINT_H
 #define APPTUNNEL_LINT_H
@@ -33,7 +33,7 @@ struct reading {
 	uint32_t rule_pairs[SCHEMA_RULES_MAX + 1];
 };
 
-/* lint_rules() - the rules between keys: errors, and keys without effect */
+/* lint_rules() - the rules between keys: errors, and keys without effect (rules.c) */
 void lint_rules(struct reading *r);
 
 /*
@@ -56,6 +56,7 @@ struct prefix_index {
 	size_t n;
 };
 
+/* prefix_index_build() - @x owns its copy: prefix_index_free().  0, -ENOMEM */
 int prefix_index_build(struct prefix_index *x, const struct prefix *v, size_t n);
 void prefix_index_free(struct prefix_index *x);
 /* The prefix that covers (or equals) @q; the first one that is inside @q.  NULL: none */

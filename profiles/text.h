@@ -15,6 +15,7 @@ struct text {
 	bool failed;		/* no memory: what follows is dropped */
 };
 
+/* text_add(), _addn(), _addf() - @t: all zero at first; what fails is kept in t->failed */
 void text_add(struct text *t, const char *s);
 void text_addn(struct text *t, const char *s, size_t n);
 void text_addf(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -27,7 +28,7 @@ void text_json(struct text *t, const char *s);
  * Return: the text, or NULL when memory ran out
  */
 char *text_take(struct text *t);
-void text_free(struct text *t);
+void text_free(struct text *t);		/* @t is empty afterwards */
 
 /*
  * text_quote() - @s in double quotes for a message: control characters as

@@ -131,6 +131,7 @@ struct mux_event {
  */
 int mux_recv(struct mux *m, const uint8_t *buf, size_t len, size_t *used,
 	     struct mux_event *ev, uint64_t now);
+/* mux_error() - one phrase, after -EPROTO; borrowed */
 const char *mux_error(const struct mux *m);
 
 /* mux_recv_done() - the end of a read burst: decides on ACK */
@@ -145,6 +146,7 @@ void mux_recv_done(struct mux *m, uint64_t now);
  */
 struct mux_stream *mux_stream_open(struct mux *m, const struct mux_open *open,
 				   void *user, uint64_t now);
+/* mux_stream_set_user() - what events and mux_ops name the stream by; borrowed, NULL: nothing */
 void mux_stream_set_user(struct mux_stream *s, void *user);
 
 /*
@@ -184,6 +186,7 @@ uint32_t mux_stream_id(const struct mux_stream *s);	/* 0: not made yet */
 
 /* ---- session ------------------------------------------------------ */
 
+/* mux_probe() - a PROBE with the next output; one too many at a time is not made */
 void mux_probe(struct mux *m, uint64_t opaque);
 /*
  * mux_goaway() - all reasons but MUX_DRAINING end the session: mux_output()
@@ -193,6 +196,7 @@ void mux_probe(struct mux *m, uint64_t opaque);
 void mux_goaway(struct mux *m, enum mux_goaway reason, uint32_t last, const char *text);
 /* server; -EBUSY: one is unacknowledged, or the last is less than 1 s old; -EINVAL; -ENOMEM */
 int mux_send_config(struct mux *m, const char *json, size_t len);
+/* mux_set_max_streams() - CONFIG's, or our own; 0 counts as 1.  Open streams stay */
 void mux_set_max_streams(struct mux *m, uint32_t n);
 void mux_set_rtt(struct mux *m, uint64_t rtt_us);	/* from TCP_INFO; drives window growth */
 
@@ -233,6 +237,7 @@ struct mux_counters {
 	uint64_t outstanding;					/* credit granted, section 4 */
 	uint64_t store_bytes;
 };
+/* mux_counters() - of this session, brought up to date by the call; borrowed */
 const struct mux_counters *mux_counters(const struct mux *m);
 
 #endif

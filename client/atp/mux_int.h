@@ -211,45 +211,45 @@ static inline bool mux_done(const struct mux *m)
 	return m->failed || m->over;
 }
 
-/* mux.c */
+/* mux.c: mux_fail() - the session is over; GOAWAY @reason is owed, @why is copied */
 void mux_fail(struct mux *m, enum mux_goaway reason, const char *why);
 
 /* mux_stream.c */
-struct mux_stream *stream_new(struct mux *m, uint8_t proto, void *user);
-struct mux_stream *stream_find(const struct mux *m, uint32_t id);
-void stream_hash(struct mux *m, struct mux_stream *s);
-void stream_answered(struct mux *m, struct mux_stream *s);
+struct mux_stream *stream_new(struct mux *m, uint8_t proto, void *user);	/* NULL: no memory */
+struct mux_stream *stream_find(const struct mux *m, uint32_t id);	/* NULL: not open */
+void stream_hash(struct mux *m, struct mux_stream *s);	/* it has its ID: found and counted by it */
+void stream_answered(struct mux *m, struct mux_stream *s);	/* its OPEN is none that waits */
 void stream_end(struct mux *m, struct mux_stream *s);	/* leaves hash and lists, credit back */
-void stream_check_fins(struct mux *m, struct mux_stream *s);
-void stream_check_gone(struct mux *m, struct mux_stream *s);
-void stream_free(struct mux *m, struct mux_stream *s);
+void stream_check_fins(struct mux *m, struct mux_stream *s);	/* both: ended */
+void stream_check_gone(struct mux *m, struct mux_stream *s);	/* ended, consumed: dying */
+void stream_free(struct mux *m, struct mux_stream *s);	/* at once; no closed() */
 void mux_reap(struct mux *m);				/* closed() for the dying */
 bool mux_may_open(struct mux *m);			/* a held OPEN now? */
 
 /* mux_credit.c */
 bool credit_floor(struct mux *m, struct mux_stream *s);	/* reserve; false: none left */
 uint32_t credit_first(struct mux *m, struct mux_stream *s);	/* the initial window */
-void credit_data(struct mux *m, struct mux_stream *s, uint32_t n);
-void credit_consumed(struct mux *m, struct mux_stream *s, uint32_t n);
-void credit_returned(struct mux *m, struct mux_stream *s, uint32_t n);
+void credit_data(struct mux *m, struct mux_stream *s, uint32_t n);	/* @n bytes came */
+void credit_consumed(struct mux *m, struct mux_stream *s, uint32_t n);	/* and were taken */
+void credit_returned(struct mux *m, struct mux_stream *s, uint32_t n);	/* by RETURN, judged */
 void credit_fin(struct mux *m, struct mux_stream *s);	/* the unused part comes back */
 void credit_drop(struct mux *m, struct mux_stream *s);	/* all of it */
 uint32_t credit_grant(struct mux *m, struct mux_stream *s);	/* WINDOW now; 0: none */
 
-/* mux_send.c */
+/* mux_send.c: on its list, or off it, as the stream's state now says */
 void ctl_owe(struct mux *m, struct mux_stream *s);
 void sched_update(struct mux *m, struct mux_stream *s);
 void recent_update(struct mux *m, struct mux_stream *s);
 
-/* mux_dgram.c */
+/* mux_dgram.c; dgram_queue() as mux_stream_dgram() */
 int dgram_queue(struct mux *m, struct mux_stream *s, const struct mux_dgram *d,
 		const uint8_t *data, size_t len);
 void dgram_queue_error(struct mux *m, struct mux_stream *s, const struct mux_dgram *at,
 		       uint8_t type, uint8_t code, uint32_t mtu);
 void dgram_drop_all(struct mux *m, struct mux_stream *s);
 void dgram_drop_late(struct mux *m, struct mux_stream *s);	/* the rules of section 3 */
-struct dgram_node *dgram_take(struct mux *m, struct mux_stream *s);
-void dgram_done(struct mux *m, struct dgram_node *n);
-void dgram_timer(struct mux *m);
+struct dgram_node *dgram_take(struct mux *m, struct mux_stream *s);	/* the oldest, or NULL */
+void dgram_done(struct mux *m, struct dgram_node *n);	/* of dgram_take(): its memory */
+void dgram_timer(struct mux *m);	/* drop what waited LIMIT_DGRAM_MAX_AGE_US */
 
 #endif

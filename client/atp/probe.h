@@ -20,6 +20,7 @@ struct probe {
 
 enum probe_action { PROBE_NOTHING, PROBE_SEND, PROBE_DEAD };
 
+/* probe_init() - a connection is up; AtpProbeIdleSec, AtpProbeIntervalSec, AtpProbeCount */
 void probe_init(struct probe *p, uint32_t idle_s, uint32_t interval_s,
 		uint32_t count, uint64_t now);
 /* probe_tune() - other values from here on; what was sent and heard counts on */

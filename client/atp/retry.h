@@ -35,7 +35,7 @@ struct cause_info {
 	int exit;		/* published exit code */
 	const char *text;	/* one sentence: what happened and what to do */
 };
-const struct cause_info *cause_info(enum cause c);
+const struct cause_info *cause_info(enum cause c);	/* static, never NULL */
 
 /* cause_of_refusal() - HTTP status and error code of a refusal to a cause */
 enum cause cause_of_refusal(int status, const char *code);
@@ -51,6 +51,7 @@ struct retry {
 	uint32_t odd_answers, protocol_errors;	/* in a row */
 	enum retry_class class;
 };
+/* retry_init() - the first dial is due at once, with Host 0 */
 void retry_init(struct retry *r, uint32_t n_hosts, uint64_t now);
 void retry_up(struct retry *r, uint64_t now);	/* the session came up */
 /*

@@ -34,7 +34,7 @@ void chunk_put(struct chunk_pool *p, struct chunk *c);
 /* chunk_trim() - give the chunks that were free since the last call back to the
  * system, but for @keep */
 void chunk_trim(struct chunk_pool *p, uint32_t keep);
-void chunk_free_all(struct chunk_pool *p);
+void chunk_free_all(struct chunk_pool *p);	/* those that are free */
 
 struct store {
 	struct chunk_pool *pool;
@@ -45,7 +45,9 @@ struct store {
 	uint64_t acked, sent, made;	/* counts of section 5: acked <= sent <= made */
 };
 
+/* store_init() - empty; @pool: borrowed; @bytes: room, in whole chunks, at least four of them */
 void store_init(struct store *s, struct chunk_pool *pool, uint32_t bytes);
+/* store_free() - its chunks go back to the pool */
 void store_free(struct store *s);
 
 /*
