@@ -2,7 +2,11 @@
 /*
  * engine.h - what the files of the engine share.  Private to
  * engine.c (phases, loop), link.c, link_dial.c, link_io.c and link_config.c (the
- * connection), daemon_link.c (the daemon), control.c and status.c (the command line).
+ * connection), daemon_link.c and usage.c (the daemon), reload.c and standby.c
+ * (another profile), control.c and status.c (the command line), lockdown.c.
+ *
+ * `now` is monotonic us, read once a turn; what is not said to return an error
+ * logs it.  Of X: X_timer() returns when to call it next (UINT64_MAX: never).
  */
 #ifndef APPTUNNEL_ENGINE_H
 #define APPTUNNEL_ENGINE_H
@@ -95,9 +99,13 @@ struct engine {
 
 /* ---- link*.c: dial, read, write, lose ------------------------------------- */
 
+/* link_dial() - the next Host (e->retry says which); nothing while one is dialled or live */
 void link_dial(struct engine *e, uint64_t now);
+/* link_dial_event() - as conn_event(), for the connection that is being made */
 void link_dial_event(struct engine *e, struct loop_src *src, uint32_t events, uint64_t now);
+/* link_read() - a bounded burst (LIMIT_BURST), its events; the connection may be gone afterwards */
 void link_read(struct engine *e, uint64_t now);
+/* link_write() - what the mux has, as far as the socket takes it: the end of each turn */
 void link_write(struct engine *e, uint64_t now);
 /* link_applied() - the daemon applied the offer: @error as in HELPER_APPLIED */
 void link_applied(struct engine *e, int error, uint64_t now);
@@ -142,12 +150,16 @@ void link_lost(struct engine *e, enum cause cause, uint32_t retry_after_s,
 
 /* Blocking, before the loop: all HELPER_FILE up to HELPER_START.  0 or negative errno */
 int daemon_link_receive_files(struct engine *e);
+/* daemon_link_ready() - all messages that came; without a daemon the engine stops */
 void daemon_link_ready(struct engine *e, uint64_t now);
+/* daemon_link_offer() - HELPER_OFFER; e->offer_out until HELPER_APPLIED comes */
 void daemon_link_offer(struct engine *e, const struct plan_offer *offer);
 void daemon_link_state(struct engine *e);		/* e->session */
 
 /* daemon_link_reloaded() - @error and why, of a RELOAD */
 void daemon_link_reloaded(struct engine *e, int error, const char *why);
+/* daemon_link_usage() - Return: 0 or a negative errno: say it again later */
+int daemon_link_usage(const struct usage_totals *t);
 /* daemon_link_again() - what the socket did not take.  Return: when to try again, us */
 uint64_t daemon_link_again(struct engine *e, uint64_t now);
 
@@ -157,6 +169,7 @@ uint64_t daemon_link_again(struct engine *e, uint64_t now);
 void reload_init(struct engine *e);
 /* reload_begin() - @flags and @limit_ms as in HELPER_RELOAD */
 void reload_begin(struct engine *e, uint32_t flags, uint32_t limit_ms, uint64_t now);
+/* reload_free() - what the daemon sent and nobody uses, and e->files */
 void reload_free(struct engine *e);
 /* reload_log() - the parameters of a profile, level info */
 void reload_log(const struct profile *p);
@@ -169,6 +182,7 @@ int reload_use(struct engine *e, const struct profile *p, struct tls_setup *file
 	       struct tls_ctx *tls, uint64_t now);
 /* reload_answer() - a RELOAD is over; with @error all stays as it was, @why says it */
 void reload_answer(struct engine *e, int error, const char *why);
+/* files_close() - all that are open; -1 afterwards */
 void files_close(struct tls_setup *f);
 
 /* ---- standby.c: a session of the new profile beside the one that lives -------- */
@@ -190,12 +204,12 @@ void standby_turn(struct engine *e, uint64_t now);	/* end of a turn: read on, wr
 uint64_t standby_timer(struct engine *e, uint64_t now);	/* the next deadline, us */
 /* standby_waits() - for HELPER_APPLIED of its own offer?  Else NULL */
 const struct link_start *standby_waits(const struct engine *e);
+/* standby_profile() - borrowed; only while there is a standby */
 const struct profile *standby_profile(const struct engine *e);
+/* standby_applied() - HELPER_APPLIED of its offer: takes the link's place, or ends with @error */
 void standby_applied(struct engine *e, int error, uint64_t now);
+/* standby_free() - without an answer to the daemon; fine when there is none */
 void standby_free(struct engine *e);
-
-/* daemon_link_usage() - Return: 0 or a negative errno: say it again later */
-int daemon_link_usage(const struct usage_totals *t);
 
 /* ---- usage.c ------------------------------------------------------------------ */
 
@@ -204,7 +218,9 @@ uint64_t usage_timer(struct engine *e, uint64_t now);	/* the next deadline, us *
 
 /* ---- control.c, status.c ------------------------------------------------------ */
 
+/* control_accept() - a checked request that the daemon passed on; @fd: taken over */
 void control_accept(struct engine *e, int fd, const struct control_request *req, uint64_t now);
+/* control_event() - a source of kind EV_CONTROL; it may be gone on return */
 void control_event(struct engine *e, struct loop_src *src, uint32_t events, uint64_t now);
 uint64_t control_timer(struct engine *e, uint64_t now);
 void control_free_all(struct engine *e);

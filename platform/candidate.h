@@ -10,6 +10,8 @@
  *	trial.c		it is kept, or led back		(trial_ready.c: does it work?)
  *	install.c	what is kept goes into the profile folder
  *	note.c		what `status` says about it
+ *
+ * Times, X_timer() and X_deadline() are as in slot.h.
  */
 #ifndef APPTUNNEL_CANDIDATE_H
 #define APPTUNNEL_CANDIDATE_H
