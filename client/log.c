@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* log.c - see log.h: one line is made once, for the ring, stderr and the debug log */
 #include "client/log.h"
 
 #include <stdarg.h>

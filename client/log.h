@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * log.h - levels error to packet (docs, [support] LogLevel), a ring of 1 MiB
+ * log.h - levels error to packet (apptunnel(1), log), a ring of 1 MiB
  * that `apptunnel log` reads, and stderr.  Every line has an event code.
  * Text of peers is made printable here.
  */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* race.c - see race.h (RFC 8305, 5) */
 #include "client/race.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* session.c - see session.h: the table of state x event */
 #include "client/session.h"
 
 #include <assert.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* siphash.c - see siphash.h */
 #include "netstack/siphash.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* dns_file.c - see dns_file.h */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE	/* memfd_create */
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* journal.c - see journal.h: lines written, synced, read again */
 #include "platform/journal.h"
 
 #include <dirent.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* netlink.c - see netlink.h */
 #include "platform/netlink.h"
 
 #include <errno.h>

@@ -21,6 +21,11 @@
 #include "platform/files.h"
 #include "platform/sha256.h"
 
+/*
+ * @state_dir: absolute path; @stem: a checked name.  Where nothing else is said,
+ * an int is 0 or a negative errno, and on the disk when it is 0.
+ */
+
 #define STORE_REJECTED_MAX	64	/* hashes that are remembered of a profile */
 
 enum store_copy { STORE_ACTIVE, STORE_PREVIOUS, STORE_STAGED, STORE_COPIES };
@@ -62,12 +67,14 @@ int store_back(const char *state_dir, const char *stem);
 /* store_unstage() - staged came to nothing */
 void store_unstage(const char *state_dir, const char *stem);
 
-/* store_reject(), store_accept() - never take this text from the inbox again; or do */
+/* store_reject(), store_accept() - never take this text from the profile folder again; or do.
+ * store_rejected() - which of the two holds? */
 int store_reject(const char *state_dir, const char *stem, const uint8_t sum[SHA256_LEN]);
 void store_accept(const char *state_dir, const char *stem, const uint8_t sum[SHA256_LEN]);
 bool store_rejected(const char *state_dir, const char *stem, const uint8_t sum[SHA256_LEN]);
 
-/* store_trial_put(), _get(), _end() - what a crash must not forget */
+/* store_trial_put(), _get(), _end() - what a crash must not forget.  _get(): -ENOENT: there is
+ * none; a damaged file is a trial that is over */
 int store_trial_put(const char *state_dir, const char *stem, const struct store_trial *t);
 int store_trial_get(const char *state_dir, const char *stem, struct store_trial *t);
 int store_trial_end(const char *state_dir, const char *stem);

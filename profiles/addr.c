@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* addr.c - see addr.h */
 #include "profiles/addr.h"
 
 #include <arpa/inet.h>
