@@ -330,7 +330,7 @@ bad=$(grep -c bad "$WORK/requests")
 	fail "$bad of $(wc -l <"$WORK/requests") requests failed"
 cmp -s "$D/corp.crt" "$G"/devices/laptop/c-*.crt && pass "it is there" || fail "it is there"
 script "rotate start" 0 '^sha256:' rotate start --sentry sentry.demo.internal --sentry 198.51.100.2
-script "rotate switch has to wait" 3 '^tablet$' rotate switch
+script "rotate switch has to wait" 3 '^tablet	corp$' rotate switch
 script "push both pins" 0 '2 done' push "$WORK/corp.ini" --all
 cp "$G"/out/tablet/corp.p7m "$WORK/t/in" && chmod 644 "$WORK/t/in" && mv "$WORK/t/in" "$WORK/t/profiles.d/corp.p7m"
 wait_for 5 grep -qx 5 "$WORK/t/state/versions/corp" && pass "the tablet takes them" || fail "the tablet takes them"
