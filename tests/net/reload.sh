@@ -220,6 +220,7 @@ kill_pid $SLOW
 # ---- on trial -------------------------------------------------------------------------------
 deliver "$WORK/good.ini"
 wait_for 5 unsaid || fail "the good file again"
+wait_for 15 state_is up || fail "the new engine's session"
 cp "$WORK/good.ini" "$NEW/base.ini"
 A=$WORK/apply
 mkdir -p "$A"
