@@ -37,6 +37,8 @@ static void seeing(struct daemon *d, int err)
 	if (err)
 		snprintf(line, sizeof(line), "the profile folder %.160s cannot be watched (%s): what "
 			 "is put there is not noticed until it can", d->o.profile_dir, strerror(err));
+	for (char *p = line; *p; p++)	/* as in note_set(): it goes to a terminal, and into JSON */
+		*p = *p >= 0x20 && *p < 0x7f ? *p : '?';
 	if (!strcmp(line, d->inbox.blind))
 		return;
 	snprintf(d->inbox.blind, sizeof(d->inbox.blind), "%s", line);

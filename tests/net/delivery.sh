@@ -69,6 +69,7 @@ equal "with readiness: that is looked at" 0 "$(atp profile apply "$D/corp.ini" -
 atp profile apply "$D/corp.ini" --confirm-within 1s --ready tcp:10.73.0.1:80 >"$WORK/out" 2>&1
 equal "which it is not: exit code and words" "3 apptunnel: corp: what was to be reached through the tunnel did not answer in time; it was in use before, and stays" \
 	"$? $(cat "$WORK/out")"
+equal "for good" "0 applied corp" "$(out=$(atp profile apply "$D/corp.ini" 2>&1); echo "$? $out")"
 grep -q 10.72.0.0 "$WORK/state/profiles/corp/previous.ini" && [ ! -s "$WORK/state/profiles/corp/rejected" ] &&
 	pass "it is not rejected, and the one before is the same" || fail "it is not rejected, and the one before is the same"
 
