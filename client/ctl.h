@@ -44,6 +44,8 @@ int ctl_profile_apply(const struct ctl_opts *o, int argc, char **argv);
 int ctl_profile_confirm(const struct ctl_opts *o, int argc, char **argv);
 int ctl_profile_rollback(const struct ctl_opts *o, int argc, char **argv);
 
+/* ctl.c, for all of them */
+
 /* ctl_seconds_ms() - seconds of an option, 1 to @max_ms / 1000, with or without an "s".  Return:
  * milliseconds; 0: not that */
 uint32_t ctl_seconds_ms(const char *text, uint32_t max_ms);

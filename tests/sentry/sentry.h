@@ -449,10 +449,11 @@ struct stream {
 	bool reset_in;			/* RESET received */
 };
 
-/* stream.c */
-void stream_open(struct session *ses, struct mux_event *ev);
-void stream_proceed(struct stream *st);		/* rules passed, any delay is over */
-void stream_resolved(struct stream *st, int status, const struct ipaddr *addrs, uint32_t n);
+/* stream.c; the stream may be gone (STREAM_GONE) after any of these */
+void stream_open(struct session *ses, struct mux_event *ev);	/* MUX_EV_OPEN: refused, or begun */
+void stream_proceed(struct stream *st);		/* any delay is over: rules, name, connect */
+/* stream_resolved() - of resolve_start(): @err 0 and @n addresses, or a negative errno */
+void stream_resolved(struct stream *st, int err, const struct ipaddr *addrs, uint32_t n);
 void stream_timer(struct stream *st);
 void stream_refuse(struct stream *st, enum mux_refused reason);
 void stream_reset(struct stream *st, enum mux_reset_reason reason);
@@ -465,18 +466,21 @@ bool stream_allowed(const struct conf *c, const struct ipaddr *a);
 /* tcp.c */
 void tcp_connect(struct stream *st);		/* the next of opening->addrs */
 void tcp_event(struct stream *st, uint32_t events);
+/* tcp_write() - @len bytes of the device; what the socket does not take is copied */
 void tcp_write(struct stream *st, const struct iovec *iov, int n, size_t len);
-void tcp_fin(struct stream *st);
+void tcp_fin(struct stream *st);		/* the device finished: FIN behind what waits */
+/* tcp_pull() - mux_ops.pull.  Return: bytes, 0: none now */
 size_t tcp_pull(struct stream *st, uint8_t *dst, size_t max);
-void tcp_free_out(struct stream *st);
-enum mux_refused tcp_reason(int err);
+void tcp_free_out(struct stream *st);		/* forget what waits for the socket */
+enum mux_refused tcp_reason(int err);		/* of a positive errno */
 
 /* assoc.c */
 /* assoc_open() - @family 0: no socket yet, DGRAMs are held.  Return: 0, or a negative errno */
 int assoc_open(struct stream *st, uint8_t family);
 void assoc_event(struct stream *st, uint32_t events);
+/* assoc_dgram() - of the device; held (copied) while there is no socket */
 void assoc_dgram(struct stream *st, const struct mux_dgram *d, const uint8_t *data, size_t len);
-void assoc_flush_held(struct stream *st);
+void assoc_flush_held(struct stream *st);	/* there is one now */
 void assoc_timer(struct stream *st);
 void assoc_free(struct assoc *a);
 void assoc_probe_ping(struct sentry *s);	/* which ping sockets this machine allows */
@@ -484,6 +488,7 @@ void assoc_probe_ping(struct sentry *s);	/* which ping sockets this machine allo
 /* resolve.c */
 int resolve_init(struct sentry *s);		/* 0 or -EIO, said on stderr */
 void resolve_free(struct sentry *s);
+/* resolve_start() - stream_resolved() follows, maybe at once; st->resolving until then */
 void resolve_start(struct sentry *s, struct stream *st, const char *name);
 void resolve_event(struct sentry *s, struct src *src, uint32_t events);
 void resolve_timer(struct sentry *s);
@@ -531,11 +536,14 @@ void reload_timer(struct sentry *s);
 bool reload_all(struct sentry *s, bool force);
 json_t *reload_status(struct sentry *s);	/* `sentry ctl status` */
 
+/* ---- event.c -------------------------------------------------------------- */
+
 /* event_emit() - one JSON line with time and event code; @o (may be NULL) is taken */
 void event_emit(struct sentry *s, const char *event, json_t *o);
+/* event_audit() - an audit line: @action ALLOW, BLOCK or NONE and its reason; @addr: the far side */
 void event_audit(struct stream *st, const struct opening *op, const struct ipaddr *addr,
 		 uint16_t port, const char *action, const char *reason);
-const char *event_time(int64_t wall_us, char buf[32]);
+const char *event_time(int64_t wall_us, char buf[32]);	/* UTC, as events have it.  Return: @buf */
 int64_t event_wall(void);			/* us since 1970 */
 
 #endif
