@@ -540,7 +540,7 @@ json_t *reload_status(struct sentry *s);	/* `sentry ctl status` */
 
 /* event_emit() - one JSON line with time and event code; @o (may be NULL) is taken */
 void event_emit(struct sentry *s, const char *event, json_t *o);
-/* event_audit() - an audit line: @action ALLOW, BLOCK or NONE and its reason; @addr: the far side */
+/* event_audit() - an audit line: @action ALLOW, BLOCK or NONE, and why; @addr: the far side */
 void event_audit(struct stream *st, const struct opening *op, const struct ipaddr *addr,
 		 uint16_t port, const char *action, const char *reason);
 const char *event_time(int64_t wall_us, char buf[32]);	/* UTC, as events have it.  Return: @buf */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The log: its ring, its limit for a noisy call site, its debug file. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The states of the session, as `status` shows them. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>

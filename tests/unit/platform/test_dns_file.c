@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* resolv.conf comes back as it was: a file, a link, nothing, or what others wrote. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

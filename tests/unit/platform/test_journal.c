@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* What the journal keeps, torn at any byte, locked, or of another boot. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

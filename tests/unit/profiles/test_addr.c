@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Addresses and prefixes: read strictly, compared, judged. */
 #include <check.h>
 #include <errno.h>
 #include <netinet/in.h>

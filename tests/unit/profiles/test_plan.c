@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Profiles to lists of changes: what, in which order, in which words. */
 #include <check.h>
 #include <errno.h>
 #include <jansson.h>
