@@ -96,7 +96,7 @@ static void status_down(struct client *c, const char *stem, const struct slot *s
 	client_say(c, "out", "  \"client\": \"" APPTUNNEL_VERSION "\",");
 	client_say(c, "out", "  \"profile\": %s%s%s,", q, stem ? stem : "null", q);
 	client_say(c, "out", "  \"state\": \"%s\",", state);
-	client_say(c, "out", "  \"since\": null, \"cause\": null, \"sentry\": null, "
+	client_say(c, "out", "  \"since\": null, \"spent_ms\": null, \"cause\": null, \"sentry\": null, "
 		   "\"interface\": null, \"dns\": null, \"routes\": null, \"counters\": null,");
 	say_notes(c, notes);
 	client_say(c, "out", "}");

@@ -353,11 +353,11 @@ int store_trial_get(const char *state_dir, const char *stem, struct store_trial 
 
 	if (dir < 0)
 		return dir;
-	*t = (struct store_trial){ .ready_due = true, .version = UINT64_MAX };
 	text = get(dir, "trial");
 	close(dir);
 	if (!text)
 		return -ENOENT;
+	*t = (struct store_trial){ .ready_due = true, .version = UINT64_MAX };
 	/* one that cannot be read is one that is over */
 	if (sscanf(text, "until %" SCNu64 " boot %39s sha256 %64s ready %d version %" SCNu64
 		   " folder %64s", &t->deadline_s, t->boot, hex, &ready, &t->version, mark) != 6 ||
