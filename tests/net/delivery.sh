@@ -80,8 +80,10 @@ waiting() {
 	shift
 	spawn_in dev "$WORK/$out" "$OUT/apptunnel" --run-dir "$WORK/run" profile apply "$A/corp.ini" "$@"
 }
+over() { ! kill -0 "$1" 2>/dev/null; }
 # ended WHAT PID CODE OUT WORDS
 ended() {
+	wait_for 6 over "$2" || kill -KILL "$2"
 	wait "$2"
 	equal "$1: the exit code" "$3" $?
 	grep -qE -- "$5" "$WORK/$4" && pass "$1: the words" || fail "$1: the words: $(cat "$WORK/$4")"
