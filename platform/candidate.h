@@ -5,6 +5,7 @@
  *
  *	inbox.c		it came into the profile folder	-> review.c
  *	trial_request.c	`profile apply`			-> review.c
+ *	renew.c		the files that it names changed	-> review.c
  *	review.c	it is read			-> change.c, if its slot runs
  *	change.c	it takes the slot's place	-> trial.c
  *	trial.c		it is kept, or led back		(trial_ready.c: does it work?)
@@ -23,6 +24,7 @@ enum candidate_source {
 	CANDIDATE_INBOX,	/* came into the profile folder */
 	CANDIDATE_APPLY,	/* `profile apply` */
 	CANDIDATE_BACK,		/* rolled back: must be taken, whatever it costs */
+	CANDIDATE_FILES,	/* the one in use, whose certificates, key or pins changed */
 };
 
 /* What `profile apply` wants to see before it is for good. */
@@ -141,6 +143,9 @@ void note_clear(struct daemon *d, const char *stem);
 /* note_clear_file() - only if it is about the file in the profile folder */
 void note_clear_file(struct daemon *d, const char *stem);
 #define NOTE_FILE	": the new file is not "	/* stands in such a note */
+/* note_clear_files() - only if it is about the files that the profile names */
+void note_clear_files(struct daemon *d, const char *stem);
+#define NOTE_FILES	": the changed files that it names are not "
 /* note_find() - lines with their ends, or "" */
 const char *note_find(const struct daemon *d, const char *stem);
 /* note_text() - the same, and what concerns all profiles; @stem "": only that */

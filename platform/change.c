@@ -168,7 +168,8 @@ static void done(struct daemon *d, struct slot *s, const char *how)
 		err = store_commit(d->o.state_dir, s->stem);
 	if (err)
 		report(REPORT_ERROR, "store.failed", "%s: %s", s->stem, strerror(-err));
-	report(REPORT_INFO, "profile.changed", "%s: a new profile is in effect%s", s->stem, how);
+	report(REPORT_INFO, "profile.changed", "%s: %s in effect%s", s->stem,
+	       c.source == CANDIDATE_FILES ? "the new files are" : "a new profile is", how);
 	note_clear(d, s->stem);
 	trial_begin(d, s, &c);
 	change_free(s);
@@ -291,6 +292,8 @@ void change_start(struct daemon *d, struct slot *s, struct candidate *c)
 	ch->next.same = ch->next.source == CANDIDATE_APPLY &&
 			!memcmp(s->sum, ch->next.sum, sizeof(s->sum));
 	ch->stored = ch->next.same && s->in_store;
+	if (ch->next.source == CANDIDATE_FILES)
+		ch->stored = true;
 	err = ch->next.source == CANDIDATE_BACK || ch->stored ? 0 :
 	      store_put(d->o.state_dir, s->stem, STORE_STAGED, ch->next.text, ch->next.is_signed);
 	if (!err)
@@ -319,8 +322,9 @@ void change_start(struct daemon *d, struct slot *s, struct candidate *c)
 	}
 	files_close_identity(&id);
 	ch->deadline = d->now + CHANGE_MS;
-	report(REPORT_INFO, "profile.change", "%s: a new profile%s", s->stem, ch->flags ?
-	       ", which needs a new session" : "");
+	report(REPORT_INFO, "profile.change", "%s: %s%s", s->stem,
+	       ch->next.source == CANDIDATE_FILES ? "new files" : "a new profile",
+	       ch->flags ? ", which needs a new session" : "");
 	return;
 fail:
 	files_close_identity(&id);

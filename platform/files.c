@@ -311,6 +311,20 @@ int files_open_identity(const struct profile *p, struct identity *id, char *why,
 	return 0;
 }
 
+static uint64_t look_at(uint64_t sum, int fd)
+{
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fnv_word(sum, 0);
+	sum = fnv_word(sum, st.st_dev);
+	sum = fnv_word(sum, st.st_ino);
+	sum = fnv_word(sum, (uint64_t)st.st_size);
+	sum = fnv_word(sum, (uint64_t)st.st_mtim.tv_sec);
+	sum = fnv_word(sum, (uint64_t)st.st_mtim.tv_nsec);
+	return fnv_word(sum, st.st_mode);
+}
+
 /*
  * By what it says: an MDM that delivers the same certificate once more, as it
  * does with each profile, costs nobody a session.  What is too large to be read
@@ -319,38 +333,42 @@ int files_open_identity(const struct profile *p, struct identity *id, char *why,
 static uint64_t stamp_file(uint64_t sum, int fd)
 {
 	uint8_t hash[SHA256_LEN];
-	struct stat st;
 	uint64_t word;
 	size_t i;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0)
 		return fnv_word(sum, 0);
-	sum = fnv_word(sum, (uint64_t)st.st_size);
-	if (!sha256_fd(fd, FILES_STAMP_MAX, hash)) {
-		for (i = 0; i < sizeof(hash); i += sizeof(word)) {
-			memcpy(&word, hash + i, sizeof(word));
-			sum = fnv_word(sum, word);
-		}
-		return sum;
+	if (sha256_fd(fd, FILES_STAMP_MAX, hash))
+		return look_at(sum, fd);
+	for (i = 0; i < sizeof(hash); i += sizeof(word)) {
+		memcpy(&word, hash + i, sizeof(word));
+		sum = fnv_word(sum, word);
 	}
-	sum = fnv_word(sum, st.st_dev);
-	sum = fnv_word(sum, st.st_ino);
-	sum = fnv_word(sum, (uint64_t)st.st_mtim.tv_sec);
-	return fnv_word(sum, (uint64_t)st.st_mtim.tv_nsec);
+	return sum;
 }
 
-uint64_t files_identity_stamp(const struct identity *id)
+static uint64_t identity_sum(const struct identity *id, uint64_t (*one)(uint64_t sum, int fd))
 {
 	uint64_t sum = FNV_START;
 	int i;
 
-	sum = stamp_file(sum, id->certificate);
-	sum = stamp_file(sum, id->key);
-	sum = stamp_file(sum, id->chain);
-	sum = stamp_file(sum, id->ca);
+	sum = one(sum, id->certificate);
+	sum = one(sum, id->key);
+	sum = one(sum, id->chain);
+	sum = one(sum, id->ca);
 	for (i = 0; i < PROFILE_MAX_PINS; i++)
-		sum = stamp_file(sum, id->pins[i]);
+		sum = one(sum, id->pins[i]);
 	return sum;
+}
+
+uint64_t files_identity_stamp(const struct identity *id)
+{
+	return identity_sum(id, stamp_file);
+}
+
+uint64_t files_identity_looks(const struct identity *id)
+{
+	return identity_sum(id, look_at);
 }
 
 void files_forget_identity(struct identity *id)

@@ -79,6 +79,11 @@ int files_open_identity(const struct profile *p, struct identity *id, char *why,
  * @id: as files_open_identity() filled it
  */
 uint64_t files_identity_stamp(const struct identity *id);
+/*
+ * files_identity_looks() - changes when one of the files is written or replaced: cheap, and
+ * no more than a reason to ask for the stamp
+ */
+uint64_t files_identity_looks(const struct identity *id);
 
 void files_close_identity(struct identity *id);
 void files_forget_identity(struct identity *id);	/* all -1, closes nothing */

@@ -93,6 +93,12 @@ void note_clear_file(struct daemon *d, const char *stem)
 		note_clear(d, stem);
 }
 
+void note_clear_files(struct daemon *d, const char *stem)
+{
+	if (strstr(note_find(d, stem), NOTE_FILES))
+		note_clear(d, stem);
+}
+
 const char *note_find(const struct daemon *d, const char *stem)
 {
 	const struct note *n = stem[0] ? find((struct daemon *)(uintptr_t)d, stem) : NULL;

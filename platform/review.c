@@ -75,6 +75,10 @@ void candidate_refuse(struct daemon *d, const struct candidate *c, int exit, con
 		snprintf(text, sizeof(text), "profile %s" NOTE_FILE "used%s: %s", c->stem,
 			 s ? ", the old one stays in effect" : "", why);
 		note_set(d, c->stem, text);
+	} else if (c->source == CANDIDATE_FILES) {
+		snprintf(text, sizeof(text), "profile %s" NOTE_FILES "used, the session goes on with "
+			 "what it had: %s", c->stem, why);
+		note_set(d, c->stem, text);
 	} else if (c->source == CANDIDATE_BACK) {
 		snprintf(text, sizeof(text), "profile %s: the profile before cannot come back yet, it is "
 			 "tried again: %s", c->stem, why);
@@ -103,7 +107,8 @@ int review_start(struct daemon *d, struct candidate *c)
 		in.p7m = c->is_signed;
 		snprintf(r->parser.stem, sizeof(r->parser.stem), "%s", c->stem);
 		/* what was good once may come back, however old */
-		r->parser.force = c->source == CANDIDATE_BACK || c->terms.force;
+		r->parser.force = c->source == CANDIDATE_BACK || c->source == CANDIDATE_FILES ||
+				  c->terms.force;
 		err = parse_start(d, &r->parser, &in, r->findings);
 		in.text = -1;		/* the candidate's */
 	}
@@ -156,6 +161,10 @@ static void invalid(struct daemon *d, const struct candidate *c, const char *fin
 	if (text && c->source == CANDIDATE_INBOX) {
 		snprintf(text, DAEMON_NOTE_MAX, "profile %s" NOTE_FILE "valid%s\n%s", c->stem,
 			 runs ? ", the old one stays in effect" : "", findings);
+		note_set(d, c->stem, text);
+	} else if (text && c->source == CANDIDATE_FILES) {
+		snprintf(text, DAEMON_NOTE_MAX, "profile %s" NOTE_FILES "used: the profile is not valid "
+			 "any more\n%s", c->stem, findings);
 		note_set(d, c->stem, text);
 	}
 	while (w && copy && (line = strsep(&rest, "\n")))

@@ -46,6 +46,7 @@
 #define DAEMON_WORDS_OFFER	16	/* an offer: the machine is read back for it */
 #define DAEMON_LINES_S		16	/* states of an engine that are logged in a second */
 #define DAEMON_WATCH_MS		2000	/* the files of an identity that was refused are looked at */
+#define DAEMON_FILES_MS		10000	/* those of one that works are */
 #define DAEMON_TELL_MS		1000	/* a failure that repeats is logged so often */
 #define DAEMON_ACCEPT_MS	1000	/* out of descriptors: look at the socket again after */
 #define DAEMON_CLIENTS_ROOT	4	/* of DAEMON_CLIENTS: kept free for root */
@@ -133,7 +134,8 @@ struct slot {
 	bool force;		/* connect --force: an older Version too */
 	uint64_t seen;		/* the Version that was taken last, when it was parsed */
 	bool renewing;		/* killed to be started again with new files */
-	uint64_t watch_at;	/* refused or failed: look whether they changed */
+	uint64_t watch_at;	/* look whether its files changed */
+	uint64_t looks, looked;	/* how they looked last; and when they were read last */
 	uint64_t sweep_at;	/* look after connections from outside; DAEMON_NEVER */
 	bool applied;		/* an offer of this engine stands */
 	struct usage_totals usage;	/* what this engine said last */
@@ -284,9 +286,12 @@ void engine_close(struct slot *s);
 void serve_ready(struct daemon *d, struct slot *s, short revents);
 short serve_events(const struct slot *s);
 
-/* ---- renew.c: files that change while Sentry refuses ----------------------- */
+/* ---- renew.c: files that a profile names, and that change -------------------- */
 
-/* renew_timer() - look whether they did, and start the engine again if so */
+/*
+ * renew_timer() - look whether they did; while Sentry refuses, a new engine gets them,
+ * else the engine that runs, as a candidate (CANDIDATE_FILES)
+ */
 void renew_timer(struct daemon *d, struct slot *s);
 
 /* renew_deadline() - when to look next, ms; DAEMON_NEVER */

@@ -294,6 +294,7 @@ void trial_begin(struct daemon *d, struct slot *s, const struct candidate *c)
 
 	switch (c->source) {
 	case CANDIDATE_INBOX:
+	case CANDIDATE_FILES:
 		break;
 	case CANDIDATE_BACK:
 		if (!t)

@@ -76,6 +76,27 @@ wait_for 10 taken "$n" && pass "a renewed identity is taken" || fail "a renewed 
 equal "by a new session" "$((opened + 1)) tablet" "$(grep -c '"session.open"' "$WORK/audit.jsonl") $(device)"
 equal "in the same engine" "$ENGINE" "$(engine_pid)"
 
+# ---- and nothing but the files: somebody renewed them, the profile is what it was -------------
+said() { atp status corp 2>/dev/null | grep -q "$1"; }
+unsaid() { ! said "$1"; }
+n=$(atp log corp 2>/dev/null | grep -c 'profile.changed')
+opened=$(grep -c '"session.open"' "$WORK/audit.jsonl")
+cp "$WORK/pki/laptop.crt" "$WORK/pki/.new" && chmod 644 "$WORK/pki/.new"
+cp -p "$WORK/pki/tablet.crt" "$WORK/tablet.crt"
+mv "$WORK/pki/.new" "$WORK/pki/tablet.crt"
+wait_for 20 said 'changed files that it names are not used' && pass "a certificate without its key is not used, and it is said" ||
+	fail "a certificate without its key: $(atp status corp | tail -3)"
+equal "the session stands" "up $opened" "$(state) $(grep -c '"session.open"' "$WORK/audit.jsonl")"
+mv "$WORK/tablet.crt" "$WORK/pki/tablet.crt"
+wait_for 20 unsaid 'changed files' && pass "the old one again: nothing to say" || fail "the old one again: $(atp status corp | tail -3)"
+"$TOP/scripts/pki" device "$WORK/pki" tablet --user jane >"$WORK/pki2.log" 2>&1 || cat "$WORK/pki2.log"
+kill -HUP "$SENTRY_PID"
+wait_for 25 taken "$n" && pass "new files alone are taken" || fail "new files alone: $(atp log corp | tail -3)"
+equal "by one new session" "$((opened + 1)) tablet" "$(grep -c '"session.open"' "$WORK/audit.jsonl") $(device)"
+equal "in the same engine" "$ENGINE" "$(engine_pid)"
+check "the tunnel works" dev curl -s -o /dev/null --max-time 5 http://10.1.0.10/
+cmp -s "$WORK/state/profiles/corp/active.ini" "$D/corp.ini" && pass "the store is as it was" || fail "the store changed"
+
 atp disconnect corp >/dev/null 2>&1
 kill_pid "$DAEMON_PID" TERM
 finish

@@ -164,7 +164,7 @@ START_TEST(opens_an_identity)
 {
 	struct profile *p = calloc(1, sizeof(*p));
 	struct identity id;
-	uint64_t stamp;
+	uint64_t stamp, looks;
 
 	ck_assert_ptr_nonnull(p);
 	put("cert", "C", 0644);
@@ -189,12 +189,14 @@ START_TEST(opens_an_identity)
 	ck_assert_int_eq(id.key, -1);
 	ck_assert_int_eq(files_open_identity(p, &id, why, sizeof(why)), 0);
 	ck_assert_uint_eq(files_identity_stamp(&id), stamp);
+	looks = files_identity_looks(&id);
 	files_close_identity(&id);
 	/* delivered once more, in another file at another time: nothing is new */
 	put("pin2", "P", 0644);
 	ck_assert_int_eq(rename(path("pin2"), p->pins[1].path), 0);
 	ck_assert_int_eq(files_open_identity(p, &id, why, sizeof(why)), 0);
 	ck_assert_uint_eq(files_identity_stamp(&id), stamp);
+	ck_assert_uint_ne(files_identity_looks(&id), looks);
 	files_close_identity(&id);
 	put("pin", "Q2", 0644);
 	ck_assert_int_eq(files_open_identity(p, &id, why, sizeof(why)), 0);
