@@ -59,7 +59,7 @@ out=$(atp profile confirm corp 2>&1)
 [[ $out == *"another file of corp came into $D meanwhile"*"confirmed corp" ]] && pass "confirm says that it stays" ||
 	fail "confirm says that it stays: $out"
 wait_for 3 leads 10.73.0.1 && gone 10.72.0.1 && pass "then it is taken" || fail "then it is taken"
-grep -q 10.73.0.0 "$D/corp.ini" && grep -q 10.72.0.0 "$WORK/state/profiles/corp/previous.ini" &&
+grep -q 10.73.0.0 "$D/corp.ini" && wait_for 3 grep -q 10.72.0.0 "$WORK/state/profiles/corp/previous.ini" &&
 	pass "what was confirmed is the one before" || fail "what was confirmed is the one before"
 
 # ---- a trial of what is in use -----------------------------------------------------------

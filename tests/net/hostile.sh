@@ -130,11 +130,11 @@ trial() { # STAGE EXPECT CODE WHY - in the life of one engine
 			[ $status = 14 ] || { bad "connect: exit $status"; said; }
 			clean_terminal || bad "unprintable characters on the terminal"
 		fi
-		liar result 8
+		liar result 20
 		if [ "$code" = revoked ]; then refused 13 "$code" "$why"; else refused 14 "$code" "$why"; fi
 		;;
 	redials)
-		liar result 10
+		liar result 20
 		await 3 !up
 		wait_for 2 caused	# it may be asked just between two attempts
 		[[ "|$code|" = *"|$CODE|"* ]] || bad "$STATE, cause '$CODE' instead of $code ($DETAIL)"
@@ -172,7 +172,7 @@ first() { # STAGE EXPECT CODE WHY - the first connection: what is refused leaves
 	up
 	status=$?
 	[ $status = $want ] || { bad "connect: exit $status"; said; }
-	liar result 8
+	liar result 20
 	case $ANSWER in ok*) ;; *) bad "${ANSWER#bad }" ;; esac
 	liar release
 	if [ "$expect" = up ]; then

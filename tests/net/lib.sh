@@ -219,7 +219,7 @@ sentry_up() {
 	spawn_in dc "$WORK/sentry.log" setpriv --reuid 64431 --regid 64431 --clear-groups \
 		"$(shared "$OUT/sentry")" serve "$(shared "$WORK/sentry.ini")"
 	SENTRY_PID=$PID
-	wait_for 5 grep -q '"ready"' "$WORK/sentry.log" || {
+	wait_for 20 grep -q '"ready"' "$WORK/sentry.log" || {
 		cat "$WORK/sentry.log" >&2
 		die "sentry does not start"
 	}
@@ -284,7 +284,7 @@ CONF
 		-e 's/listen \[::\]:443 ssl;/listen [fd00:10::10]:443 ssl;/' "$WORK/nginx/nginx.conf"
 	spawn_in dc "$WORK/nginx/out.log" "$OUT_SERVERS/run" nginx -p "$WORK/nginx" \
 		-e "$WORK/nginx/error.log" -c "$WORK/nginx/nginx.conf"
-	wait_for 5 dc curl -sf http://10.1.0.10/ || {
+	wait_for 20 dc curl -sf http://10.1.0.10/ || {
 		cat "$WORK/nginx/out.log" "$WORK/nginx/error.log" >&2
 		die "nginx does not start"
 	}
@@ -303,7 +303,7 @@ dns_up() {
 		--host-record=both.corp.internal,10.1.0.10,fd00:10::10 \
 		--txt-record=big.corp.internal,"$(printf 'x%.0s' $(seq 250))","$(printf 'y%.0s' $(seq 250))","$(printf 'z%.0s' $(seq 250))","$(printf 'w%.0s' $(seq 250))","$(printf 'v%.0s' $(seq 250))","$(printf 'u%.0s' $(seq 250))"
 	DNS_PID=$PID
-	wait_for 5 dc dig +short +time=1 +tries=1 @"$addr" web.corp.internal || die "dnsmasq does not start"
+	wait_for 20 dc dig +short +time=1 +tries=1 @"$addr" web.corp.internal || die "dnsmasq does not start"
 }
 
 # ---- the device ---------------------------------------------------------------
@@ -354,7 +354,7 @@ daemon_up() { # [OPTIONS...]; $DAEMON_PID
 	spawn_in dev "$WORK/daemon.log" "$(shared "$OUT/apptunneld")" --profile-dir "$WORK/profiles.d" \
 		--run-dir "$WORK/run" --state-dir "$WORK/state" --log-dir "$WORK/log" "$@"
 	DAEMON_PID=$PID
-	wait_for 5 test -S "$WORK/run/control.sock" || {
+	wait_for 20 test -S "$WORK/run/control.sock" || {
 		cat "$WORK/daemon.log" >&2
 		die "apptunneld does not start"
 	}
